@@ -52,8 +52,8 @@ wheel: | $(BIN)/pip  ## Build the wheel into dist
 	rm -rf build dist
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
-bench: $(TEST)  ## Measure, side by side with the peers
-	$(BIN)/python benchmarks $(ARGS)
+bench: $(SERVE)  ## Measure, side by side with the peers
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(UV)  ## Renew requirements/*.lock
 	UV=$(UV) requirements/lock
