@@ -62,10 +62,10 @@ clean:  ## Remove all that was made, the venv included
 	rm -rf $(VENV) $(VENV)-lock build dist docs/_build src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip is the last thing venv puts there: if it is missing, an earlier attempt was cut short.
+# pip is the last thing venv puts there: while it is missing, an earlier attempt was cut short.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Anycore needs Python 3.11 or newer; %s is %d.%d. Try: make PYTHON=python3.11" % (sys.executable, v[0], v[1]))'
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 
 # The locks carry hashes, which an editable install cannot have: hence two calls.
 $(SERVE): pyproject.toml requirements/serve.lock | $(BIN)/pip
