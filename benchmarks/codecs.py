@@ -24,7 +24,7 @@ from anycore.wire import xmlrpc as our_xmlrpc
 from benchmarks.report import ratio
 from benchmarks.workload import CALLS, Call, check_answer, request_body
 
-SECONDS = 0.05  # of one timing
+SECONDS = 0.1  # of one timing
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def verify(codec: Codec, call: Call) -> None:
 def nanoseconds(function: Callable[[Any], Any], argument: Any) -> float:
     """Return the nanoseconds of one call of `function`, timed over `SECONDS`."""
     timer = timeit.Timer("function(argument)", globals={"function": function, "argument": argument})
-    once = max(timer.timeit(3) / 3, 1e-8)
+    once = max(timer.timeit(50) / 50, 1e-8)
     number = max(int(SECONDS / once), 1)
     return timer.timeit(number) / number * 1e9
 
@@ -105,7 +105,7 @@ def measure(rounds: int) -> dict[tuple[Codec, str, str], list[float]]:
 def main() -> None:
     """Verify, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.codecs", description="Our codecs beside others.")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of about 2 s (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of about 2.5 s (default 5)")
     rounds = parser.parse_args().rounds
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     for codec in CODECS:
