@@ -105,7 +105,7 @@ def measure(rounds: int) -> dict[tuple[Codec, str, str], list[float]]:
 def main() -> None:
     """Verify, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.codecs", description="Our codecs beside others.")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of about 2.5 s (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of about 2 s (default 5)")
     rounds = parser.parse_args().rounds
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     for codec in CODECS:
