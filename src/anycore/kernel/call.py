@@ -1,0 +1,177 @@
+"""The call and the people in it: `Peer`, `Identity`, `Call`, `Outcome`. What happens to a call lives in `kernel.kernel`."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import itertools
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from anycore.wire.faults import DEADLINE_EXCEEDED, Fault
+
+if TYPE_CHECKING:
+    from anycore.kernel.method import Method
+
+
+class Mode(enum.Enum):
+    """Where a method runs. Cores decide by this alone."""
+
+    QUICK = "quick"
+    """Inline, on the thread that read the request: the method neither waits nor computes for long."""
+    BLOCKING = "blocking"
+    """In a worker thread: a plain `def` may wait as long as it likes."""
+    ASYNC = "async"
+    """On the event loop: an `async def`."""
+
+
+class Peer(msgspec.Struct, frozen=True, eq=False):
+    """What the transport knows of the other end of a connection.
+
+    Args:
+        transport: `tcp`, `unix`, `stdio` or `memory`.
+        host: The address in text form, without a port; empty where the transport has none.
+        port: The port, 0 where the transport has none.
+        tls: The TLS version, as in `TLSv1.3`; empty on a plain connection.
+        certificate: The peer's certificate in DER form, when TLS asked for one and got it.
+        local: True when the peer is on this machine: a loopback address, a unix socket, a pipe.
+    """
+
+    transport: str = "memory"
+    host: str = ""
+    port: int = 0
+    tls: str = ""
+    certificate: bytes | None = None
+    local: bool = True
+
+    @classmethod
+    def of_address(cls, address: Any, tls: str = "", certificate: bytes | None = None) -> Peer:
+        """Make a peer of what `socket.getpeername()` returned.
+
+        Args:
+            address: A `(host, port, ...)` tuple for IPv4 and IPv6, a string or bytes for a unix socket.
+            tls: The TLS version, or an empty string.
+            certificate: The peer's certificate in DER form.
+        """
+        if isinstance(address, tuple) and len(address) >= 2:  # noqa: PLR2004 - (host, port, ...)
+            host = str(address[0])
+            return cls("tcp", host, int(address[1]), tls, certificate, local=is_loopback(host))
+        return cls("unix", "", 0, tls, certificate, local=True)
+
+    def __str__(self) -> str:
+        if self.transport != "tcp":
+            return self.transport
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is this machine's own: 127.0.0.0/8, ::1, or the former mapped into IPv6."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who the peer turned out to be.
+
+    Args:
+        name: The principal's name.
+        kind: How it was established; `anonymous` when it was not.
+        groups: The groups the principal belongs to.
+    """
+
+    name: str
+    kind: str
+    groups: frozenset[str] = frozenset()
+
+
+ANONYMOUS = Identity("anonymous", "anonymous")
+
+_numbers = itertools.count(1)
+
+
+class Call(msgspec.Struct, eq=False):
+    """One call on its way through the kernel. The same object goes all the way in.
+
+    Args:
+        name: The method asked for, as the peer wrote it.
+        args: Arguments by position.
+        kwargs: Arguments by name.
+        peer: Where it came from.
+        wire: The wire it came over, as in `xmlrpc`.
+        deadline: When the caller stops waiting, on the clock of `time.monotonic()`, in seconds; None for never.
+        identity: Who calls; set by the authentication step.
+        method: What is called; set by the resolution step.
+        number: Counts the calls of this process; log lines about a call carry it.
+    """
+
+    name: str
+    args: Any = ()
+    kwargs: dict[str, Any] | None = None
+    peer: Peer = Peer()
+    wire: str = "memory"
+    deadline: float | None = None
+    identity: Identity = ANONYMOUS
+    method: Method | None = None
+    number: int = msgspec.field(default_factory=_numbers.__next__)
+
+    def remaining(self) -> float | None:
+        """Return the seconds left until the deadline, negative when it has passed, None when there is none."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def check_deadline(self) -> None:
+        """Do nothing while there is time left.
+
+        Raises:
+            Fault: With `DEADLINE_EXCEEDED`, when the deadline has passed.
+        """
+        left = self.remaining()
+        if left is not None and left <= 0:
+            message = f"{self.name}: the call's deadline passed {-left:.3f} s ago; ask for more time or for less work"
+            raise Fault(DEADLINE_EXCEEDED, message)
+
+
+class Outcome(msgspec.Struct, eq=False):
+    """What became of a call: a value, or a fault. It goes all the way back.
+
+    Args:
+        value: What the method returned; meaningless when there is a fault.
+        fault: Why the call failed, or None.
+    """
+
+    value: Any = None
+    fault: Fault | None = None
+
+    def unwrap(self) -> Any:
+        """Return the value.
+
+        Raises:
+            Fault: The fault, when there is one.
+        """
+        if self.fault is not None:
+            raise self.fault
+        return self.value
+
+
+_current: ContextVar[Call] = ContextVar("anycore_current_call")
+
+
+def current_call() -> Call:
+    """Return the call that runs here.
+
+    A method that wants it may also declare a parameter annotated `Call`, which callers do not see.
+
+    Raises:
+        LookupError: When no call runs in this thread or task.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        message = "no call is running here: current_call() works in exposed methods and in what they call"
+        raise LookupError(message) from None

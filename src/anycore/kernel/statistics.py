@@ -1,0 +1,149 @@
+"""Counting calls: how many, how many failed, how long they took. Per method, and added up per plugin.
+
+Times fall into logarithmic buckets, 16 to each doubling, so that a percentile is right to within 6.25 % at a fixed
+cost in memory whatever the number of calls.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_STEPS = 16
+_SHIFT = 4
+_BUCKETS = 64 * _STEPS
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Figures of a method or plugin. Times are in seconds, 0 where nothing was counted.
+
+    Args:
+        count: Calls that ended.
+        errors: Those of them that ended with a fault.
+        running: Calls under way.
+        min: The quickest.
+        mean: The mean.
+        max: The slowest.
+        p50: Half of the calls were at least as quick as this.
+        p90: The same for 90 in 100.
+        p99: The same for 99 in 100.
+    """
+
+    count: int = 0
+    errors: int = 0
+    running: int = 0
+    min: float = 0.0
+    mean: float = 0.0
+    max: float = 0.0
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+
+
+class Statistics:
+    """The counters of one method. Safe for threads.
+
+    `begin` and `end` use that `list.append` and `list.pop` are atomic, which costs a third of a lock.
+    """
+
+    __slots__ = ("_buckets", "_lock", "_running", "count", "errors", "max_ns", "min_ns", "total_ns")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running: list[None] = []
+        self._buckets: dict[int, int] = {}
+        self.count = 0
+        self.errors = 0
+        self.total_ns = 0
+        self.min_ns = 0
+        self.max_ns = 0
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return len(self._running)
+
+    def begin(self) -> None:
+        """Count a call that starts."""
+        self._running.append(None)
+
+    def end(self, nanoseconds: int, *, failed: bool) -> None:
+        """Count a call that ended.
+
+        Args:
+            nanoseconds: How long it took.
+            failed: Whether it ended with a fault.
+        """
+        self._running.pop()
+        shift = nanoseconds.bit_length() - _SHIFT - 1
+        bucket = (shift * _STEPS + (nanoseconds >> shift)) if shift > 0 else nanoseconds
+        with self._lock:
+            if not self.count or nanoseconds < self.min_ns:
+                self.min_ns = nanoseconds
+            if nanoseconds > self.max_ns:
+                self.max_ns = nanoseconds
+            self.count += 1
+            self.total_ns += nanoseconds
+            if failed:
+                self.errors += 1
+            try:
+                self._buckets[bucket] += 1
+            except KeyError:
+                self._buckets[bucket] = 1
+
+    def summary(self) -> Summary:
+        """Return the figures so far."""
+        return summarise([self])
+
+    def _snapshot(self) -> tuple[int, int, int, int, int, dict[int, int]]:
+        with self._lock:
+            return self.count, self.errors, self.total_ns, self.min_ns, self.max_ns, dict(self._buckets)
+
+
+def summarise(parts: Iterable[Statistics]) -> Summary:
+    """Add up the figures of several methods.
+
+    Args:
+        parts: The counters; those of a plugin's methods give the plugin's figures.
+    """
+    buckets: dict[int, int] = {}
+    count = errors = total = running = low = high = 0
+    for part in parts:
+        running += part.running
+        some, failed, spent, least, most, filled = part._snapshot()  # noqa: SLF001 - the same module's own
+        if some:
+            low = min(low, least) if count else least
+            high = max(high, most)
+        count, errors, total = count + some, errors + failed, total + spent
+        for bucket, number in filled.items():
+            buckets[bucket] = buckets.get(bucket, 0) + number
+    if not count:
+        return Summary(running=running)
+    p50, p90, p99 = (min(max(_percentile(buckets, count, share), low), high) for share in (0.50, 0.90, 0.99))
+    second = 1e-9
+    return Summary(
+        count, errors, running, low * second, total / count * second, high * second, p50 * second, p90 * second,
+        p99 * second,
+    )  # fmt: skip
+
+
+def _percentile(buckets: dict[int, int], count: int, share: float) -> int:
+    """Return the upper edge, in nanoseconds, of the bucket in which the given share of the calls is reached."""
+    seen = 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= share * count:
+            return _upper_edge(bucket)
+    return _upper_edge(max(buckets))
+
+
+def _upper_edge(bucket: int) -> int:
+    if bucket < 2 * _STEPS:
+        return bucket
+    shift = bucket // _STEPS - 1
+    return ((bucket - shift * _STEPS + 1) << shift) - 1
