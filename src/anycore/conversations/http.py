@@ -1,0 +1,173 @@
+"""The HTTP conversation: requests in, jobs out, responses back in the order of the requests (RFC 9112 section 9.3).
+
+What a request means is decided by a `Site`; this file knows only that requests become exchanges and exchanges responses.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
+from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
+from anycore.wire.http1 import RequestParser, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anycore.kernel.call import Peer
+    from anycore.kernel.incidents import Incidents
+    from anycore.wire.http1 import Request
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Site(Protocol):
+    """What a server answers to HTTP requests."""
+
+    incidents: Incidents
+
+    def parser(self) -> RequestParser:
+        """Return a new request parser with the site's limits."""
+
+    def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
+        """Begin the answer to a request; raises nothing."""
+
+    def date(self) -> str:
+        """Return the present time for the `Date` header (RFC 9110 section 6.6.1)."""
+
+
+class HttpConversation(Conversation):
+    """A peer's dialogue in HTTP/1.1 or 1.0.
+
+    Args:
+        peer: The peer.
+        site: What requests mean.
+        max_pipeline: Requests that may wait for their answers; reading pauses above it.
+    """
+
+    __slots__ = ("_closing", "_interim", "_max_pipeline", "_parser", "_queue", "_stopping", "peer", "site")
+
+    def __init__(self, peer: Peer, site: Site, *, max_pipeline: int = 64) -> None:
+        self.peer = peer
+        self.site = site
+        self._max_pipeline = max_pipeline
+        self._parser = site.parser()
+        self._queue: deque[Exchange] = deque()
+        self._interim = b""
+        self._closing = False
+        self._stopping = False
+
+    @property
+    def phase(self) -> Phase:
+        """Whose turn it is: ours while a response is due, else the peer's."""
+        if self._queue:
+            return Phase.WORKING
+        if self._closing:
+            return Phase.CLOSING
+        return Phase.RECEIVING if self._parser.mid_request else Phase.IDLE
+
+    @property
+    def wants_input(self) -> bool:
+        """False after the last request, and while too many requests wait for their answers."""
+        return not self._closing and len(self._queue) < self._max_pipeline
+
+    def feed(self, data: bytes) -> Sequence[Job]:
+        """Take bytes; see `Conversation.feed`."""
+        if self._closing:
+            return NO_JOBS
+        requests = self._parser.feed(data)
+        if len(requests) == 1:
+            jobs = self._open(requests[0])
+        else:
+            jobs = [job for request in requests for job in self._open(request)]
+        if self._parser.error is not None:
+            self._blame(self._parser.error.code, self._parser.error.message)
+        elif not self._queue and self._parser.take_continue():
+            self._interim = CONTINUE
+        return jobs
+
+    def _open(self, request: Request) -> Sequence[Job]:
+        if self._closing:
+            return NO_JOBS
+        exchange, jobs = self.site.open(request, self.peer)
+        exchange.pending = len(jobs)
+        self._queue.append(exchange)
+        if exchange.close:
+            self._closing = True
+        return jobs
+
+    def finish(self, job: Job) -> Sequence[Job]:
+        """Take back a job; see `Conversation.finish`."""
+        assert isinstance(job, ExchangeJob)  # noqa: S101 - only those were handed out
+        exchange = job.exchange
+        exchange.pending -= 1
+        jobs = job.settle()
+        exchange.pending += len(jobs)
+        return jobs
+
+    def take(self) -> bytes:
+        """Return what is ready, in the order of the requests."""
+        queue = self._queue
+        if not queue or queue[0].pending:
+            interim, self._interim = self._interim, b""
+            return interim
+        if len(queue) == 1:
+            return self._interim_and(self._encode(queue.popleft()))
+        parts: list[bytes] = []
+        while queue and not queue[0].pending:
+            parts.append(self._encode(queue.popleft()))
+        return self._interim_and(b"".join(parts))
+
+    def _interim_and(self, response: bytes) -> bytes:
+        if not self._interim:
+            return response
+        interim, self._interim = self._interim, b""
+        return interim + response
+
+    def _encode(self, exchange: Exchange) -> bytes:
+        request = exchange.request
+        last = (exchange.close or self._closing or self._stopping) and not self._queue
+        if last:
+            self._closing = True
+        return encode_response(
+            exchange.status,
+            (*exchange.headers, ("Date", self.site.date())),
+            exchange.body,
+            keep_alive=not last,
+            head=request is not None and request.method == "HEAD",
+            version="1.1" if request is None else request.version,
+        )
+
+    def _blame(self, status: int, message: str) -> None:
+        """Answer bytes that are no request, after what came before them, and close."""
+        self.site.incidents.note(self.peer, f"http-{status}", message)
+        exchange = Exchange(None, self.peer)
+        exchange.reply(status, f"{message}\n", headers=RETRY if status == 503 else ())  # noqa: PLR2004 - RFC 9110
+        self._queue.append(exchange)
+        self._closing = True
+
+    def eof(self) -> None:
+        """The peer will send no more."""
+        if self._parser.mid_request and not self._closing:
+            self.site.incidents.note(self.peer, "http-cut", "the connection ended in the middle of a request")
+        self._closing = True
+
+    def time_out(self) -> None:
+        """Answer 408 to half a request, 503 to one whose answer takes too long, and close."""
+        phase = self.phase
+        if phase is Phase.RECEIVING:
+            self._blame(408, "the request did not arrive in time")
+        elif phase is Phase.WORKING:
+            self.site.incidents.note(self.peer, "http-slow", "an answer was not ready in time; the connection is closed")
+        self._closing = True
+
+    def refuse(self, reason: str) -> None:
+        """Answer 503 before any request, and close."""
+        self._blame(503, reason)
+
+    def stop(self) -> None:
+        """Let the next response be the last."""
+        self._stopping = True
+        if self.phase is Phase.IDLE:
+            self._closing = True

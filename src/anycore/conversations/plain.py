@@ -1,0 +1,32 @@
+"""Python values that no wire has a type for, turned into ones that every wire has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of built-in types for one that is not.
+
+    Dataclasses, `msgspec.Struct`, named tuples, enums, `Decimal`, `UUID`, `date`, `time`, `timedelta` follow msgspec's rules for
+    built-in types; sets and mappings become lists and dicts. Faults, being rare, are left to the caller.
+
+    Args:
+        value: A value of a type that a codec does not know.
+
+    Raises:
+        TypeError: When there is no such value.
+    """
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Set):
+        return list(value)
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    return msgspec.to_builtins(value, builtin_types=(bytes, datetime))

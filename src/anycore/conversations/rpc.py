@@ -1,0 +1,272 @@
+"""Remote calls over HTTP: a POST becomes calls, their outcomes become one body. Each wire says how, as an `HttpWire`."""
+
+from __future__ import annotations
+
+import abc
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from anycore.conversations.base import NO_JOBS, Job
+from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
+from anycore.kernel.call import Call, Mode, Outcome
+from anycore.wire.coding import choose, deflate, inflate
+from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
+from anycore.wire.faults import OVERLOADED, RESULT_NOT_ENCODABLE, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anycore.conversations.site import Limits
+    from anycore.kernel.incidents import Incidents
+    from anycore.kernel.kernel import Kernel
+
+_INLINE_BYTES: Final = 64 * 1024
+"""Bodies above this size are decoded and compressed in a worker thread, so that the event loop goes on."""
+
+
+class HttpWire(abc.ABC):
+    """How one wire speaks over HTTP POST.
+
+    Attributes:
+        wire: The wire's name, as calls and logs carry it.
+        content_type: The media type of its responses.
+    """
+
+    wire: str
+    content_type: str
+
+    @abc.abstractmethod
+    def decode(self, body: bytes, charset: str | None) -> tuple[list[tuple[str, Any, Any]], bool]:
+        """Decode a request.
+
+        Args:
+            body: The body, without content coding.
+            charset: The charset parameter of its media type, or None.
+
+        Returns:
+            A `(method, params, tag)` for each call, with a list or dict of params; and whether they came as a batch. The tag comes back
+            to `encode`. A `Fault` in place of the params stands for an entry that is no call.
+
+        Raises:
+            RemoteProtocolError: When the body is no request at all.
+        """
+
+    @abc.abstractmethod
+    def encode(self, outcome: Outcome, tag: Any) -> bytes | None:
+        """Encode one outcome; None when the peer wants no answer to that call.
+
+        Raises:
+            LocalProtocolError: When the wire cannot carry the value.
+        """
+
+    @abc.abstractmethod
+    def join(self, pieces: list[bytes | None], *, batch: bool) -> bytes:
+        """Put the encoded outcomes of a request together; empty when the peer wants no answer at all."""
+
+    @abc.abstractmethod
+    def malformed(self, error: RemoteProtocolError) -> bytes:
+        """Encode the answer to a body that is no request."""
+
+
+class RpcExchange(Exchange):
+    """A POST that carries calls."""
+
+    __slots__ = ("batch", "form", "handler", "missing", "pieces")
+
+    form: HttpWire
+    handler: RpcHandler
+    pieces: list[bytes | None]
+    batch: bool
+    missing: int
+
+    def open(self) -> Sequence[Job]:
+        """Decode the request and return a job for each call."""
+        try:
+            entries, batch = self.handler.decode(self)
+        except RemoteProtocolError as error:
+            return self._malformed(error)
+        request = self.request
+        assert request is not None  # noqa: S101 - an RpcExchange has one
+        wire, peer, kernel = self.form.wire, self.peer, self.handler.kernel
+        deadline = self.handler.deadline(request.headers.get("request-timeout"))
+        jobs: list[Job] = []
+        self.pieces = [None] * len(entries)
+        self.batch = batch
+        for index, (name, params, tag) in enumerate(entries):
+            if isinstance(params, Fault):
+                self.pieces[index] = self.form.encode(Outcome(fault=params), tag)
+                self.handler.incidents.note(peer, f"{wire}-invalid", params.message)
+                continue
+            args, kwargs = ((), params) if isinstance(params, dict) else (params, None)
+            jobs.append(CallJob(self, index, Call(name, args, kwargs, peer, wire, deadline), tag, kernel))
+        self.missing = len(jobs)
+        return jobs if jobs else self.complete()
+
+    def _malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
+        self.handler.incidents.note(self.peer, f"{self.form.wire}-malformed", error.message)
+        if 400 <= error.code < 500:  # noqa: PLR2004 - the content coding's fault is HTTP's
+            self.reply(error.code, f"{error.message}\n")
+        else:
+            self.reply(200, self.form.malformed(error), self.form.content_type)
+        return NO_JOBS
+
+    def complete(self) -> Sequence[Job]:
+        """Make the response out of the pieces; return the work of compressing it where that is worth a thread."""
+        body = self.form.join(self.pieces, batch=self.batch)
+        if not body:
+            return NO_JOBS
+        status, headers = (self.status, self.headers) if self.status == 503 else (200, ())  # noqa: PLR2004 - refused
+        self.reply(status, body, self.form.content_type, headers)
+        return self.handler.compress(self)
+
+
+class DecodeJob(ExchangeJob):
+    """Decodes a body too large to be decoded between two reads."""
+
+    __slots__ = ("jobs",)
+
+    exchange: RpcExchange
+
+    def __init__(self, exchange: RpcExchange) -> None:
+        super().__init__(exchange)
+        self.mode = Mode.BLOCKING
+        self.jobs: Sequence[Job] = NO_JOBS
+
+    def run(self) -> None:
+        """Decode the body."""
+        self.jobs = self.exchange.open()
+
+    def settle(self) -> Sequence[Job]:
+        """Hand out the calls that were in the body."""
+        return self.jobs
+
+
+class CallJob(ExchangeJob):
+    """Takes one call through the kernel and encodes its outcome."""
+
+    __slots__ = ("call", "index", "kernel", "piece", "tag")
+
+    exchange: RpcExchange
+
+    def __init__(self, exchange: RpcExchange, index: int, call: Call, tag: Any, kernel: Kernel) -> None:
+        self.exchange = exchange
+        self.mode = kernel.mode(call.name)
+        self.index = index
+        self.call = call
+        self.tag = tag
+        self.kernel = kernel
+        self.piece: bytes | None = None
+
+    def run(self) -> None:
+        """Make the call in this thread."""
+        self.encode(self.kernel.handle(self.call))
+
+    async def run_async(self) -> None:
+        """Make the call on the running loop."""
+        self.encode(await self.kernel.handle_async(self.call))
+
+    def refuse(self, reason: str) -> None:
+        """Answer that the server is at a limit, with status 503 (RFC 9110 section 15.6.4)."""
+        self.encode(Outcome(fault=Fault(OVERLOADED, reason)))
+        self.exchange.status, self.exchange.headers = 503, RETRY
+
+    def encode(self, outcome: Outcome) -> None:
+        """Encode an outcome; a value that the wire cannot carry becomes a fault that says where it is."""
+        form = self.exchange.form
+        try:
+            self.piece = form.encode(outcome, self.tag)
+        except LocalProtocolError as error:
+            fault = Fault(RESULT_NOT_ENCODABLE, f"{self.call.name}: {error}")
+            self.exchange.handler.incidents.note(self.call.peer, f"{form.wire}-result", fault.message)
+            self.piece = form.encode(Outcome(fault=fault), self.tag)
+
+    def settle(self) -> Sequence[Job]:
+        """Enter the piece; the last one completes the response."""
+        exchange = self.exchange
+        exchange.pieces[self.index] = self.piece
+        exchange.missing -= 1
+        return NO_JOBS if exchange.missing else exchange.complete()
+
+
+class CompressJob(ExchangeJob):
+    """Compresses a response body."""
+
+    __slots__ = ("coding",)
+
+    def __init__(self, exchange: Exchange, coding: str) -> None:
+        super().__init__(exchange)
+        self.mode = Mode.BLOCKING if len(exchange.body) > _INLINE_BYTES else Mode.QUICK
+        self.coding = coding
+
+    def run(self) -> None:
+        """Compress the body."""
+        exchange = self.exchange
+        exchange.body = deflate(exchange.body, self.coding)
+        exchange.headers = (*exchange.headers, ("Content-Encoding", self.coding), ("Vary", "Accept-Encoding"))
+
+    def settle(self) -> Sequence[Job]:
+        """Nothing follows."""
+        return NO_JOBS
+
+    def refuse(self, reason: str) -> None:
+        """Leave the body as it is: the answer is worth more than its size."""
+
+
+class RpcHandler:
+    """Answers POSTs that carry calls.
+
+    Args:
+        kernel: Where calls go.
+        limits: The site's limits.
+        incidents: Where bad input is counted.
+    """
+
+    def __init__(self, kernel: Kernel, limits: Limits, incidents: Incidents) -> None:
+        self.kernel = kernel
+        self.limits = limits
+        self.incidents = incidents
+
+    def open(self, exchange: RpcExchange, form: HttpWire) -> Sequence[Job]:
+        """Begin the answer; see `Site.open`."""
+        exchange.form, exchange.handler = form, self
+        request = exchange.request
+        assert request is not None  # noqa: S101 - an RpcExchange has one
+        if len(request.body) > _INLINE_BYTES or "content-encoding" in request.headers:
+            return (DecodeJob(exchange),)
+        return exchange.open()
+
+    def decode(self, exchange: RpcExchange) -> tuple[list[tuple[str, Any, Any]], bool]:
+        """Undo the content coding of a request and decode it."""
+        request = exchange.request
+        assert request is not None  # noqa: S101 - an RpcExchange has one
+        body = request.body
+        coding = request.headers.get("content-encoding")
+        if coding is not None:
+            body = inflate(body, coding, self.limits.body)
+        _, found, charset = request.headers.get("content-type", "").partition("charset=")
+        return exchange.form.decode(body, charset.partition(";")[0].strip(" \"'") if found else None)
+
+    def deadline(self, header: str | None) -> float | None:
+        """Return when a call's time is over: the server's limit, or what the peer asks for if that is shorter.
+
+        Args:
+            header: The value of `Request-Timeout`, in seconds, or None.
+        """
+        seconds = self.limits.call_time
+        if header is not None:
+            try:
+                asked = float(header)
+            except ValueError:
+                asked = seconds
+            if asked > 0:
+                seconds = min(seconds, asked) if seconds else asked
+        return time.monotonic() + seconds if seconds else None
+
+    def compress(self, exchange: RpcExchange) -> Sequence[Job]:
+        """Return the job that compresses a response, if the peer takes it and it is worth it."""
+        request = exchange.request
+        if request is None or len(exchange.body) < self.limits.compress_above:
+            return NO_JOBS
+        accepted = request.headers.get("accept-encoding")
+        coding = choose(accepted) if accepted else None
+        return (CompressJob(exchange, coding),) if coding else NO_JOBS

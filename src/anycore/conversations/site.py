@@ -1,0 +1,173 @@
+"""What a server answers to HTTP requests: its routes, its limits, and who may ask at all (the Host header)."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from anycore.conversations.base import NO_JOBS, Job
+from anycore.conversations.exchange import Exchange
+from anycore.conversations.jsonrpc import JsonRpc
+from anycore.conversations.rpc import HttpWire, RpcExchange, RpcHandler
+from anycore.conversations.xmlrpc import XmlRpc
+from anycore.kernel.incidents import Incidents
+from anycore.wire.http1 import RequestParser
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anycore.kernel.call import Peer
+    from anycore.kernel.kernel import Kernel
+    from anycore.wire.http1 import Request
+
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ""})
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds on what one peer may send and ask for.
+
+    Args:
+        line: Bytes of a request line.
+        header_bytes: Bytes of a header section.
+        headers: Header fields in a request.
+        body: Bytes of a body, also after it is inflated.
+        depth: Nesting of values.
+        values: Values in an XML-RPC request.
+        batch: Calls in a JSON-RPC batch.
+        pipeline: Requests of one connection that may wait for their answers.
+        call_time: Seconds a call may take; 0 for no limit.
+        compress_above: Bytes from which a response is compressed for peers that take it.
+    """
+
+    line: int = 8192
+    header_bytes: int = 65536
+    headers: int = 100
+    body: int = 16 * 1024 * 1024
+    depth: int = 64
+    values: int = 1_000_000
+    batch: int = 1000
+    pipeline: int = 64
+    call_time: float = 60.0
+    compress_above: int = 1400
+
+
+class Page(Protocol):
+    """Answers GET and HEAD requests of one path."""
+
+    def open(self, exchange: Exchange) -> Sequence[Job]:
+        """Begin the answer; raises nothing. Set the response here, or return jobs that do."""
+
+
+class HttpSite:
+    """The routes of a server.
+
+    Args:
+        kernel: Where calls go.
+        limits: Bounds.
+        incidents: Where bad input is counted.
+        pages: What answers GET, by path.
+        hosts: Host names, without ports, that requests may name besides this machine's own; None for any. A page in a browser can reach a
+            loopback listener under a name of its own (DNS rebinding), which this refuses.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        limits: Limits | None = None,
+        incidents: Incidents | None = None,
+        pages: Mapping[str, Page] | None = None,
+        hosts: Sequence[str] | None = (),
+    ) -> None:
+        self.limits = limits if limits is not None else Limits()
+        self.incidents = incidents if incidents is not None else Incidents()
+        self.handler = RpcHandler(kernel, self.limits, self.incidents)
+        self.pages = dict(pages or {})
+        self.hosts = None if hosts is None else _LOCAL_HOSTS | {host.lower() for host in hosts}
+        xml, json = XmlRpc(self.limits), JsonRpc(self.limits)
+        self._by_type: dict[str, HttpWire] = {
+            "text/xml": xml,
+            "application/xml": xml,
+            "application/json": json,
+            "text/json": json,
+            "application/json-rpc": json,
+            "application/jsonrequest": json,
+        }
+        self._paths: dict[str, HttpWire | None] = {"/": None, "/RPC2": None, "/clarens/": None, "/jsonrpc": json}
+        self._date = (0, "")
+
+    def parser(self) -> RequestParser:
+        """Return a new request parser with the site's limits."""
+        limits = self.limits
+        return RequestParser(
+            max_line=limits.line,
+            max_header_bytes=limits.header_bytes,
+            max_headers=limits.headers,
+            max_body=limits.body,
+        )
+
+    def date(self) -> str:
+        """Return the present time as RFC 9110 section 5.6.7 writes it."""
+        second = int(time.time())
+        if second != self._date[0]:
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]
+
+    def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
+        """Begin the answer to a request."""
+        if self.hosts is not None and not self._known_host(request.headers.get("host", "")):
+            return self._misdirected(request, peer)
+        if request.method == "POST" and request.path in self._paths:
+            form = self._by_type.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+            wanted = self._paths[request.path]
+            if form is not None and wanted in (None, form):
+                exchange = RpcExchange(request, peer)
+                return exchange, self.handler.open(exchange, form)
+            return self._unsupported(request, peer, wanted)
+        return self._other(request, peer)
+
+    def _known_host(self, host: str) -> bool:
+        assert self.hosts is not None  # noqa: S101 - asked only then
+        if host.startswith("["):
+            return host.partition("]")[0] + "]" in self.hosts
+        return host.partition(":")[0].lower() in self.hosts
+
+    def _misdirected(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
+        exchange = Exchange(request, peer)
+        message = (
+            f"this server does not answer to the host {request.headers.get('host', '')[:100]!r}; use localhost or the"
+            " address, or add the name to `hosts` of the listener"
+        )
+        self.incidents.note(peer, "http-421", message)
+        exchange.reply(421, f"{message}\n")
+        return exchange, NO_JOBS
+
+    def _unsupported(self, request: Request, peer: Peer, wanted: HttpWire | None) -> tuple[Exchange, Sequence[Job]]:
+        exchange = Exchange(request, peer)
+        types = ", ".join(name for name, form in self._by_type.items() if wanted in (None, form))
+        given = request.headers.get("content-type", "")[:100]
+        message = f"{request.path} takes {types}; the request's Content-Type is {given!r}"
+        self.incidents.note(peer, "http-415", message)
+        exchange.reply(415, f"{message}\n", headers=(("Accept", types),))
+        return exchange, NO_JOBS
+
+    def _other(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
+        exchange = Exchange(request, peer)
+        page = self.pages.get(request.path)
+        allowed = ("GET, HEAD" if page else "") + (", " if page and request.path in self._paths else "")
+        allowed += "POST" if request.path in self._paths else ""
+        if not allowed:
+            self.incidents.note(peer, "http-404", f"there is no {request.path[:100]!r}")
+            exchange.reply(404, f"there is nothing at {request.path[:100]!r}; calls are POSTed to /RPC2 or /jsonrpc\n")
+        elif request.method == "OPTIONS":
+            exchange.reply(204, headers=(("Allow", f"{allowed}, OPTIONS"),))
+        elif page is not None and request.method in ("GET", "HEAD"):
+            return exchange, page.open(exchange)
+        else:
+            self.incidents.note(peer, "http-405", f"{request.method} of {request.path}")
+            message = f"{request.path} allows {allowed}, not {request.method}\n"
+            exchange.reply(405, message, headers=(("Allow", f"{allowed}, OPTIONS"),))
+        return exchange, NO_JOBS
