@@ -1,0 +1,154 @@
+"""What every core has: listeners, limits, figures, and the verbs by which a server runs and stops it."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from anycore.conversations.base import Phase
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from anycore.conversations.base import Conversation
+    from anycore.kernel.call import Peer
+
+
+class CoreLimits(msgspec.Struct, frozen=True):
+    """Bounds that a core keeps. Times are in seconds; 0 means no limit.
+
+    Args:
+        connections: Open connections; one more is told so and closed.
+        in_flight: Jobs that run or wait at once, quick ones aside; one more is refused.
+        workers: Threads for blocking methods, where the core has a pool of them.
+        backlog: Connections that the system keeps waiting for `accept`.
+        idle_time: How long a peer may stay silent between messages.
+        receive_time: How long a message may take to arrive, from its first byte to its last.
+        work_time: How long a connection may wait for its answers.
+        send_time: How long a peer may take to accept what it is sent.
+        handshake_time: How long a TLS hand-shake may take.
+        linger_time: How long to wait, after the last answer, for the peer to close.
+        stop_time: How long work may go on after the server was told to stop.
+    """
+
+    connections: int = 10_000
+    in_flight: int = 1_000
+    workers: int = 32
+    backlog: int = 1024
+    idle_time: float = 75.0
+    receive_time: float = 30.0
+    work_time: float = 0.0
+    send_time: float = 30.0
+    handshake_time: float = 10.0
+    linger_time: float = 2.0
+    stop_time: float = 30.0
+
+    def of_phases(self) -> dict[Phase, float]:
+        """Return the time limit of each phase of a conversation."""
+        return {
+            Phase.IDLE: self.idle_time,
+            Phase.RECEIVING: self.receive_time,
+            Phase.WORKING: self.work_time,
+            Phase.CLOSING: self.linger_time,
+        }
+
+    @property
+    def sweep_interval(self) -> float:
+        """How often to look for what has taken too long: a quarter of the shortest limit, between 10 ms and 1 s."""
+        times = (self.idle_time, self.receive_time, self.work_time, self.send_time, self.handshake_time, self.linger_time)
+        return min(1.0, max(0.01, min((time for time in times if time > 0), default=4.0) / 4))
+
+
+class Listener(msgspec.Struct, eq=False):
+    """A bound socket and what is spoken on it.
+
+    Args:
+        socket: Bound; the core puts it into the listening state and closes it.
+        open: Makes the conversation with a peer that has connected.
+        url: What people see.
+        tls: The TLS context, or None for a plain listener.
+    """
+
+    socket: socket.socket
+    open: Callable[[Peer], Conversation]
+    url: str = ""
+    tls: ssl.SSLContext | None = None
+
+
+class Figures(msgspec.Struct):
+    """What a core has counted.
+
+    Args:
+        connections: Open connections.
+        in_flight: Jobs that run or wait.
+        accepted: Connections accepted so far.
+        refused: Connections and jobs refused at a limit so far.
+        timed_out: Connections that took too long in some phase so far.
+    """
+
+    connections: int = 0
+    in_flight: int = 0
+    accepted: int = 0
+    refused: int = 0
+    timed_out: int = 0
+
+
+class Core(abc.ABC):
+    """Moves bytes between sockets and conversations and runs their jobs.
+
+    Args:
+        listeners: Where to listen.
+        limits: Bounds; the defaults when left out.
+    """
+
+    name: str = ""
+
+    def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
+        self.listeners = tuple(listeners)
+        self.limits = limits if limits is not None else CoreLimits()
+        self.phase_limits = self.limits.of_phases()
+
+    @abc.abstractmethod
+    def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
+        """Serve until stopped. Blocks; called once, by the main thread of the server.
+
+        Args:
+            startup: Called once before the first connection is accepted, in a thread where it may block and where
+                `run_coroutine` works. Listening sockets already queue connections. What it raises ends the run.
+            shutdown: Called once after the last connection has ended, in the same circumstances.
+        """
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Stop accepting, let running work finish within `stop_time`, and make `run` return.
+
+        May be called from any thread and from a signal handler, more than once, also before `run`.
+        """
+
+    @abc.abstractmethod
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
+        """Run a coroutine on the core's event loop and wait for it. Not to be called on the loop itself.
+
+        Args:
+            coroutine: What to run.
+            timeout: Seconds to wait, or None.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            TimeoutError: When it took longer; it is cancelled then.
+            Exception: What it raised.
+        """
+
+    @abc.abstractmethod
+    def figures(self) -> Figures:
+        """Return what was counted so far."""
+
+
+AT_CONNECTIONS = "the server has as many connections as it takes; try again later"
+AT_IN_FLIGHT = "the server has as many requests under way as it takes; try again later"
