@@ -1,0 +1,1 @@
+"""Plugins that come with Anycore. They are plugins like any other."""
