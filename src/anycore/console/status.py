@@ -1,0 +1,117 @@
+"""The status page: what this server is, what can be called and how, and how it fares."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from anycore.console.layout import HEADERS, HTML, page, table
+from anycore.conversations.base import NO_JOBS, Job
+from anycore.conversations.exchange import Exchange, ExchangeJob
+from anycore.kernel.call import Call, Mode
+from anycore.wire.faults import ACCESS_DENIED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anycore.kernel.kernel import Kernel
+    from anycore.kernel.method import Method
+
+_QUESTION = "system.properties"
+
+
+class StatusPage:
+    """Answers `GET /` to those who may call `system.properties`; shows each the methods that it may call.
+
+    Args:
+        kernel: The kernel it speaks of.
+        figures: Returns further rows of the table of properties, as `(name, value)`.
+    """
+
+    def __init__(self, kernel: Kernel, figures: Callable[[], list[tuple[str, str]]] = list) -> None:
+        self.kernel = kernel
+        self.figures = figures
+
+    def open(self, exchange: Exchange) -> Sequence[Job]:
+        """Begin the answer; see `Page.open`."""
+        return (_StatusJob(exchange, self),)
+
+
+class _StatusJob(ExchangeJob):
+    __slots__ = ("page",)
+
+    def __init__(self, exchange: Exchange, status: StatusPage) -> None:
+        super().__init__(exchange)
+        self.mode = Mode.BLOCKING
+        self.page = status
+
+    def run(self) -> None:
+        call = Call(_QUESTION, peer=self.exchange.peer, wire="http")
+        outcome = self.page.kernel.handle(call)
+        if outcome.fault is not None:
+            status = 403 if outcome.fault.code == ACCESS_DENIED else 500
+            self.exchange.reply(status, f"{outcome.fault.message}\n")
+            return
+        text = render(outcome.value, self.page.kernel.visible(call), self.page.figures())
+        self.exchange.reply(200, text, HTML, HEADERS)
+
+    def settle(self) -> Sequence[Job]:
+        return NO_JOBS
+
+
+def render(properties: dict[str, Any], methods: Sequence[Method], figures: list[tuple[str, str]]) -> str:
+    """Return the page.
+
+    Args:
+        properties: What `system.properties` returned.
+        methods: The methods to show, by name.
+        figures: Further rows of the table of properties.
+    """
+    plugins: dict[str, list[Method]] = {}
+    for method in methods:
+        plugins.setdefault(method.plugin, []).append(method)
+    rows = [(name.replace("_", " "), _shown(name, value)) for name, value in properties.items()]
+    body = [table([*rows, *figures]), "<h2>Methods</h2>", _overview(methods)]
+    body += [_plugin(name, found) for name, found in sorted(plugins.items())]
+    return page(f"Anycore on {properties['host']}", f"version {properties['version']}", "\n".join(body))
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "uptime":
+        return str(timedelta(seconds=value))
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "seconds")
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _overview(methods: Sequence[Method]) -> str:
+    heads = ("calls", "errors", "mean", "p99", "max")
+    head = "<tr><th>method</th>" + "".join(f'<th class="number">{name}</th>' for name in heads) + "</tr>"
+    rows = []
+    for method in methods:
+        found = method.statistics.summary()
+        cells = [str(found.count), str(found.errors), *(_duration(t) if found.count else "" for t in (found.mean, found.p99, found.max))]
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        rows.append(f'<tr><td><a href="#{escape(method.name)}"><code>{escape(method.name)}</code></a></td>{numbers}</tr>')
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _duration(seconds: float) -> str:
+    for limit, unit, factor in ((1e-3, "µs", 1e6), (1.0, "ms", 1e3)):
+        if seconds < limit:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _plugin(name: str, methods: Sequence[Method]) -> str:
+    return f"<h2>{escape(name)}</h2>\n" + "\n".join(_method(method) for method in methods)
+
+
+def _method(method: Method) -> str:
+    also = f'<p class="soft">also: {escape(", ".join(method.aliases))}</p>' if method.aliases else ""
+    help_text = f'<pre class="help">{escape(method.doc)}</pre>' if method.doc else '<p class="soft">no documentation</p>'
+    return (
+        f'<section class="method" id="{escape(method.name)}"><h3><code>{escape(method.name + str(method.signature))}</code></h3>'
+        f"{help_text}{also}</section>"
+    )
