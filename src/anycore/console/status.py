@@ -91,9 +91,15 @@ def _overview(methods: Sequence[Method]) -> str:
     rows = []
     for method in methods:
         found = method.statistics.summary()
-        cells = [str(found.count), str(found.errors), *(_duration(t) if found.count else "" for t in (found.mean, found.p99, found.max))]
+        cells = [
+            str(found.count),
+            str(found.errors),
+            *(_duration(t) if found.count else "" for t in (found.mean, found.p99, found.max)),
+        ]
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-        rows.append(f'<tr><td><a href="#{escape(method.name)}"><code>{escape(method.name)}</code></a></td>{numbers}</tr>')
+        rows.append(
+            f'<tr><td><a href="#{escape(method.name)}"><code>{escape(method.name)}</code></a></td>{numbers}</tr>'
+        )
     return f"<table>{head}{''.join(rows)}</table>"
 
 
@@ -110,7 +116,9 @@ def _plugin(name: str, methods: Sequence[Method]) -> str:
 
 def _method(method: Method) -> str:
     also = f'<p class="soft">also: {escape(", ".join(method.aliases))}</p>' if method.aliases else ""
-    help_text = f'<pre class="help">{escape(method.doc)}</pre>' if method.doc else '<p class="soft">no documentation</p>'
+    help_text = (
+        f'<pre class="help">{escape(method.doc)}</pre>' if method.doc else '<p class="soft">no documentation</p>'
+    )
     return (
         f'<section class="method" id="{escape(method.name)}"><h3><code>{escape(method.name + str(method.signature))}</code></h3>'
         f"{help_text}{also}</section>"

@@ -99,7 +99,7 @@ class HttpConversation(Conversation):
 
     def finish(self, job: Job) -> Sequence[Job]:
         """Take back a job; see `Conversation.finish`."""
-        assert isinstance(job, ExchangeJob)  # noqa: S101 - only those were handed out
+        assert isinstance(job, ExchangeJob)
         exchange = job.exchange
         exchange.pending -= 1
         jobs = job.settle()
@@ -143,7 +143,7 @@ class HttpConversation(Conversation):
         """Answer bytes that are no request, after what came before them, and close."""
         self.site.incidents.note(self.peer, f"http-{status}", message)
         exchange = Exchange(None, self.peer)
-        exchange.reply(status, f"{message}\n", headers=RETRY if status == 503 else ())  # noqa: PLR2004 - RFC 9110
+        exchange.reply(status, f"{message}\n", headers=RETRY if status == 503 else ())
         self._queue.append(exchange)
         self._closing = True
 
@@ -159,7 +159,9 @@ class HttpConversation(Conversation):
         if phase is Phase.RECEIVING:
             self._blame(408, "the request did not arrive in time")
         elif phase is Phase.WORKING:
-            self.site.incidents.note(self.peer, "http-slow", "an answer was not ready in time; the connection is closed")
+            self.site.incidents.note(
+                self.peer, "http-slow", "an answer was not ready in time; the connection is closed"
+            )
         self._closing = True
 
     def refuse(self, reason: str) -> None:

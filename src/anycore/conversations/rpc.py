@@ -86,7 +86,7 @@ class RpcExchange(Exchange):
         except RemoteProtocolError as error:
             return self._malformed(error)
         request = self.request
-        assert request is not None  # noqa: S101 - an RpcExchange has one
+        assert request is not None
         wire, peer, kernel = self.form.wire, self.peer, self.handler.kernel
         deadline = self.handler.deadline(request.headers.get("request-timeout"))
         jobs: list[Job] = []
@@ -100,11 +100,11 @@ class RpcExchange(Exchange):
             args, kwargs = ((), params) if isinstance(params, dict) else (params, None)
             jobs.append(CallJob(self, index, Call(name, args, kwargs, peer, wire, deadline), tag, kernel))
         self.missing = len(jobs)
-        return jobs if jobs else self.complete()
+        return jobs or self.complete()
 
     def _malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
         self.handler.incidents.note(self.peer, f"{self.form.wire}-malformed", error.message)
-        if 400 <= error.code < 500:  # noqa: PLR2004 - the content coding's fault is HTTP's
+        if 400 <= error.code < 500:
             self.reply(error.code, f"{error.message}\n")
         else:
             self.reply(200, self.form.malformed(error), self.form.content_type)
@@ -115,7 +115,7 @@ class RpcExchange(Exchange):
         body = self.form.join(self.pieces, batch=self.batch)
         if not body:
             return NO_JOBS
-        status, headers = (self.status, self.headers) if self.status == 503 else (200, ())  # noqa: PLR2004 - refused
+        status, headers = (self.status, self.headers) if self.status == 503 else (200, ())
         self.reply(status, body, self.form.content_type, headers)
         return self.handler.compress(self)
 
@@ -230,7 +230,7 @@ class RpcHandler:
         """Begin the answer; see `Site.open`."""
         exchange.form, exchange.handler = form, self
         request = exchange.request
-        assert request is not None  # noqa: S101 - an RpcExchange has one
+        assert request is not None
         if len(request.body) > _INLINE_BYTES or "content-encoding" in request.headers:
             return (DecodeJob(exchange),)
         return exchange.open()
@@ -238,7 +238,7 @@ class RpcHandler:
     def decode(self, exchange: RpcExchange) -> tuple[list[tuple[str, Any, Any]], bool]:
         """Undo the content coding of a request and decode it."""
         request = exchange.request
-        assert request is not None  # noqa: S101 - an RpcExchange has one
+        assert request is not None
         body = request.body
         coding = request.headers.get("content-encoding")
         if coding is not None:

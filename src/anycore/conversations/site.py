@@ -130,7 +130,7 @@ class HttpSite:
         return self._other(request, peer)
 
     def _known_host(self, host: str) -> bool:
-        assert self.hosts is not None  # noqa: S101 - asked only then
+        assert self.hosts is not None
         if host.startswith("["):
             return host.partition("]")[0] + "]" in self.hosts
         return host.partition(":")[0].lower() in self.hosts

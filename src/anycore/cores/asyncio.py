@@ -26,7 +26,18 @@ class _Connection(asyncio.Protocol):
         sending: Whether the peer is slow to take what it is sent.
     """
 
-    __slots__ = ("_core", "_ended", "_listener", "_lingering", "_reading", "conversation", "phase", "sending", "since", "transport")
+    __slots__ = (
+        "_core",
+        "_ended",
+        "_lingering",
+        "_listener",
+        "_reading",
+        "conversation",
+        "phase",
+        "sending",
+        "since",
+        "transport",
+    )
 
     conversation: Conversation
     transport: asyncio.Transport
@@ -187,7 +198,9 @@ class AsyncioCore(Core):
 
     name = "asyncio"
 
-    def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None, *, uvloop: bool | None = None) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], limits: CoreLimits | None = None, *, uvloop: bool | None = None
+    ) -> None:
         super().__init__(listeners, limits)
         self.connections: set[_Connection] = set()
         self.counted = Figures()
@@ -306,7 +319,7 @@ def _run_job(item: tuple[_Connection, Job]) -> None:
 def _new_loop(uvloop: bool | None) -> asyncio.AbstractEventLoop:
     if uvloop is not False:
         try:
-            import uvloop as module  # noqa: PLC0415 - an optional dependency
+            import uvloop as module
         except ImportError:
             if uvloop:
                 raise

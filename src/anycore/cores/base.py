@@ -59,7 +59,14 @@ class CoreLimits(msgspec.Struct, frozen=True):
     @property
     def sweep_interval(self) -> float:
         """How often to look for what has taken too long: a quarter of the shortest limit, between 10 ms and 1 s."""
-        times = (self.idle_time, self.receive_time, self.work_time, self.send_time, self.handshake_time, self.linger_time)
+        times = (
+            self.idle_time,
+            self.receive_time,
+            self.work_time,
+            self.send_time,
+            self.handshake_time,
+            self.linger_time,
+        )
         return min(1.0, max(0.01, min((time for time in times if time > 0), default=4.0) / 4))
 
 

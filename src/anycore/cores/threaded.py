@@ -6,6 +6,7 @@ import selectors
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
@@ -149,7 +150,7 @@ class _Connection:
             if self._listener.tls is None:
                 conversation = self._listener.open(self._peer())
                 conversation.refuse(AT_CONNECTIONS)
-                self._socket.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                self._socket.setblocking(False)
                 self._socket.send(conversation.take())
         except OSError:
             pass  # the peer did not wait for the answer
@@ -172,11 +173,9 @@ class _Connection:
         self._wake(socket.SHUT_RDWR)
 
     def _wake(self, how: int) -> None:
-        try:
+        with suppress(OSError):  # closed meanwhile
             # Not SSLSocket.shutdown, which would make the socket a plain one under the thread that uses it.
             socket.socket.shutdown(self._socket, how)
-        except OSError:
-            pass  # closed meanwhile
 
 
 class ThreadedCore(Core):
@@ -201,7 +200,7 @@ class ThreadedCore(Core):
         self._connections: set[_Connection] = set()
         self._changed = threading.Condition()
         self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_writer.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        self._wake_writer.setblocking(False)
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped; see `Core.run`."""
@@ -223,7 +222,7 @@ class ThreadedCore(Core):
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_reader, selectors.EVENT_READ)
             for listener in self.listeners:
-                listener.socket.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                listener.socket.setblocking(False)
                 selector.register(listener.socket, selectors.EVENT_READ, listener)
             while not self.stopping:
                 for key, _ in selector.select():
@@ -238,7 +237,7 @@ class ThreadedCore(Core):
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
-        raw.setblocking(True)  # noqa: FBT003 - the socket module's signature
+        raw.setblocking(True)
         connection = _Connection(self, listener, raw, address)
         self._accepted += 1
         if len(self._connections) >= self.limits.connections:
@@ -286,10 +285,8 @@ class ThreadedCore(Core):
 
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
-        try:
+        with suppress(OSError):  # it has been told already, or has ended
             self._wake_writer.send(b"!")
-        except OSError:
-            pass  # it has been told already, or has ended
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the core's loop and wait; see `Core.run_coroutine`."""

@@ -133,7 +133,9 @@ def _import_path(path: Path) -> ModuleType:
     """Import a file or package under a name that no other import has, so that an old and a new version can live side by side."""
     file = path / "__init__.py" if path.is_dir() else path
     name = f"anycore_plugin_{next(_generations)}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=[str(path)] if path.is_dir() else None)
+    spec = importlib.util.spec_from_file_location(
+        name, file, submodule_search_locations=[str(path)] if path.is_dir() else None
+    )
     if spec is None or spec.loader is None:
         message = f"{file} cannot be imported as a module"
         raise ImportError(message)

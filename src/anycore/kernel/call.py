@@ -56,7 +56,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
             tls: The TLS version, or an empty string.
             certificate: The peer's certificate in DER form.
         """
-        if isinstance(address, tuple) and len(address) >= 2:  # noqa: PLR2004 - (host, port, ...)
+        if isinstance(address, tuple) and len(address) >= 2:
             host = str(address[0])
             return cls("tcp", host, int(address[1]), tls, certificate, local=is_loopback(host))
         return cls("unix", "", 0, tls, certificate, local=True)

@@ -87,7 +87,9 @@ class Kernel:
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
         methods = self.registry.methods
-        return [methods[name] for name in sorted(methods) if name == methods[name].name and self.decide(call, name).allowed]
+        return [
+            methods[name] for name in sorted(methods) if name == methods[name].name and self.decide(call, name).allowed
+        ]
 
     def _authenticate(self, call: Call) -> Call:
         call.identity = ANONYMOUS
@@ -111,7 +113,7 @@ class Kernel:
 
     def _bind(self, call: Call) -> Call:
         method = call.method
-        assert method is not None  # noqa: S101 - resolved
+        assert method is not None
         call.args, call.kwargs = method.signature.bind(call.name, call.args, call.kwargs)
         if method.call_parameter:
             call.kwargs[method.call_parameter] = call
@@ -134,7 +136,9 @@ class Kernel:
                 return await result
         except TimeoutError:
             if timer.expired():
-                message = f"{call.name}: the call did not finish within its deadline; ask for more time or for less work"
+                message = (
+                    f"{call.name}: the call did not finish within its deadline; ask for more time or for less work"
+                )
                 raise Fault(DEADLINE_EXCEEDED, message) from None
             raise
         finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_KINDS = {"VAR_POSITIONAL": "rest", "VAR_KEYWORD": "rest_by_name", "KEYWORD_ONLY": "keyword"}
 _AT = re.compile(r" - at `\$(?P<path>.*)`$")
 
 
@@ -104,7 +104,7 @@ class Signature:
             else:
                 parameters.append(_parameter(parameter, annotation))
         made = cls(parameters, hints.get("return", Any), call_parameter)
-        made._verify()  # noqa: SLF001 - a constructor of this class
+        made._verify()
         return made
 
     def _verify(self) -> None:
@@ -119,7 +119,9 @@ class Signature:
                     )
                     raise SignatureError(message) from error
 
-    def bind(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> tuple[Sequence[Any], dict[str, Any]]:
+    def bind(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
         """Fit a call's arguments to the parameters and convert them to the annotated types.
 
         Args:
@@ -145,17 +147,19 @@ class Signature:
                     pass  # the careful way below finds out which parameter it was
         return self._bind_carefully(name, args, dict(kwargs or {}))
 
-    def _bind_carefully(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def _bind_carefully(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
         self._check_counts(name, args, kwargs)
         bound: list[Any] = []
         for index, value in enumerate(args):
             parameter = self.positional[index] if index < len(self.positional) else self.rest
-            assert parameter is not None  # noqa: S101 - _check_counts saw to it
+            assert parameter is not None
             bound.append(_convert(name, parameter, value))
         named: dict[str, Any] = {}
         for key, value in kwargs.items():
             parameter = self.by_name.get(key, self.rest_by_name)
-            assert parameter is not None  # noqa: S101 - _check_counts saw to it
+            assert parameter is not None
             named[key] = _convert(name, parameter, value, key)
         return bound, named
 
@@ -246,11 +250,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
-    kind = {
-        inspect.Parameter.VAR_POSITIONAL: "rest",
-        inspect.Parameter.VAR_KEYWORD: "rest_by_name",
-        inspect.Parameter.KEYWORD_ONLY: "keyword",
-    }.get(parameter.kind, "positional")
+    kind = _KINDS.get(parameter.kind.name, "positional")
     required = parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC
     default = None if parameter.default is inspect.Parameter.empty else parameter.default
     only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
@@ -267,5 +267,5 @@ def _convert(name: str, parameter: Parameter, value: Any, key: str = "") -> Any:
         said = _AT.sub("", text)
         said = said[:1].lower() + said[1:]
         shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - a line for people
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
         raise Fault(INVALID_PARAMS, f"{name}: parameter {where!r}: {said}; it was given {shown}") from None

@@ -77,7 +77,7 @@ def exposure_of(function: object) -> Exposure | None:
     return found if isinstance(found, Exposure) else None
 
 
-class Role(abc.ABC):
+class Role(abc.ABC):  # noqa: B024 - each role brings its own abstract methods
     """Base of roles: what a plugin can do for the server besides answering calls. Inherit from a role to take it on."""
 
 

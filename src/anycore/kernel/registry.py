@@ -64,8 +64,11 @@ class Registry:
 
     def plugins_with(self, role: type[R]) -> tuple[R, ...]:
         """Return the plugins that take on a role, by their `order`, then by name."""
-        found = [entry.plugin for entry in self.entries.values() if isinstance(entry.plugin, role)]
-        return tuple(sorted(found, key=lambda plugin: (plugin.order, plugin.name)))
+        plugins = sorted(
+            (entry.plugin for entry in self.entries.values()), key=lambda plugin: (plugin.order, plugin.name)
+        )
+        candidates: list[object] = list(plugins)
+        return tuple(plugin for plugin in candidates if isinstance(plugin, role))
 
     def commit(self, entries: Iterable[Entry], *, without: Iterable[str] = ()) -> None:
         """Let verified plugins serve, in place of others, in one step.
@@ -186,7 +189,7 @@ def _settle(plugin: Plugin, settings: Mapping[str, Any] | None) -> str | None:
         if settings:
             return f"the configuration has a table [plugin.{plugin.name}], but it takes no settings; remove the table"
         return None
-    known = {field.name for field in msgspec.inspect.type_info(wanted).fields}  # type: ignore[union-attr]
+    known = {field.name for field in getattr(msgspec.inspect.type_info(wanted), "fields", ())}
     unknown = sorted(set(settings or ()) - known)
     if unknown:
         names = ", ".join(sorted(known)) or "none"

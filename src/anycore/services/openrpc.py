@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -57,10 +58,10 @@ def _structure(parameters: Sequence[Parameter]) -> str:
 def _parameter(parameter: Parameter, components: dict[str, Any]) -> dict[str, Any]:
     schema = _schema(parameter.annotation, components)
     if not parameter.required:
-        try:
+        with suppress(
+            TypeError
+        ):  # a default that JSON has no value for is left out; the parameter is optional all the same
             schema = {**schema, "default": msgspec.to_builtins(parameter.default)}
-        except TypeError:
-            pass  # a default that JSON has no value for is left out; the parameter is optional all the same
     return {"name": parameter.name, "required": parameter.required, "schema": schema}
 
 

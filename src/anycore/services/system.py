@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class System(Plugin):
     def __init__(self, kernel: Kernel, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._kernel = kernel
         self._run_coroutine = run_coroutine
-        self._started = datetime.now(timezone.utc)
+        self._started = datetime.now(UTC)
         self._clock = time.monotonic()
 
     @exposed(name="listMethods", quick=True)
@@ -65,7 +65,7 @@ class System(Plugin):
     @exposed
     def multicall(self, calls: list[Multicall], call: Call) -> list[Any]:
         """Make several calls, one after the other; return a list of one value or a fault struct for each."""
-        if len(calls) > 1000:  # noqa: PLR2004 - the same bound as that of a JSON-RPC batch by default
+        if len(calls) > 1000:
             message = f"{_MULTICALL}: {len(calls)} calls were given; send at most 1000 at once"
             raise Fault(INVALID_PARAMS, message)
         return [self._one(part, call) for part in calls]
@@ -117,7 +117,7 @@ class System(Plugin):
             "plugins": sorted(self._kernel.registry.entries),
             "uptime": int(time.monotonic() - self._clock),
             "start_time": self._started,
-            "server_time": datetime.now(timezone.utc),
+            "server_time": datetime.now(UTC),
         }
 
     @exposed

@@ -6,7 +6,8 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,4 +63,4 @@ def _of_class(cls: type) -> str:
     for base, name in _SCALARS.items():
         if base is not None and issubclass(cls, base):
             return name
-    return "array" if issubclass(cls, (Sequence, Set)) else ANY
+    return "array" if issubclass(cls, (Sequence, AbstractSet)) else ANY
