@@ -1,0 +1,177 @@
+"""A whole server, put together from its settings: kernel, plugins, site, listeners, core; and its life from start to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from anycore.console.health import Health
+from anycore.console.status import StatusPage
+from anycore.conversations.http import HttpConversation
+from anycore.conversations.site import HttpSite
+from anycore.cores import Listener, load_core
+from anycore.kernel.incidents import Incidents
+from anycore.kernel.kernel import Kernel
+from anycore.kernel.registry import PluginRefusedError, verify
+from anycore.server.errors import StartupError
+from anycore.server.introduction import introduce
+from anycore.server.listeners import bind, bound_url, release, tls_context
+from anycore.server.plugins import Plugins
+from anycore.services.system import System
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from anycore.conversations.base import Conversation
+    from anycore.conversations.site import Page
+    from anycore.kernel.call import Peer
+    from anycore.server.announcement import Announcement
+    from anycore.server.settings import ListenSettings, Settings
+
+_log = logging.getLogger("anycore.server")
+
+
+class Server:
+    """One server process.
+
+    Args:
+        settings: Everything that can be set.
+        announce: Called once when the server is ready, with what there is to say about it.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[Announcement], None] = lambda _: None) -> None:
+        self._settings = settings
+        self._announce = announce
+        self._ready = False
+        self._sockets: list[tuple[ListenSettings, socket.socket]] = []
+        self.urls: list[str] = []
+        self.kernel = Kernel(debug=settings.server.debug)
+        self.incidents = Incidents()
+        self.plugins = Plugins(self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine)
+        try:
+            core = load_core(settings.server.core)
+            self.plugins.load()
+            self.core = core(self._listen(settings.listen), settings.core_limits)
+        except LookupError as error:
+            self._release()
+            raise StartupError(str(error.args[0])) from error
+        except PluginRefusedError as error:
+            raise StartupError(str(error)) from error
+
+    def _run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.core.run_coroutine(coroutine)
+
+    def _listen(self, listeners: Sequence[ListenSettings]) -> list[Listener]:
+        made: list[Listener] = []
+        try:
+            for settings in listeners:
+                context = tls_context(settings)
+                bound = bind(settings)
+                self._sockets.append((settings, bound))
+                self.urls.append(bound_url(settings, bound))
+                made.append(Listener(bound, self._opener(settings), self.urls[-1], context))
+        except StartupError:
+            self._release()
+            raise
+        return made
+
+    def _opener(self, settings: ListenSettings) -> Callable[[Peer], Conversation]:
+        pages: dict[str, Page] = {
+            "/": StatusPage(self.kernel, self._figures),
+            "/livez": Health(),
+            "/readyz": Health(lambda: "" if self._ready else "not ready"),
+        }
+        site = HttpSite(
+            self.kernel,
+            limits=self._settings.limits,
+            incidents=self.incidents,
+            pages=pages,
+            hosts=settings.allowed_hosts if settings.address.local or settings.hosts else None,
+        )
+        pipeline = site.limits.pipeline
+        return lambda peer: HttpConversation(peer, site, max_pipeline=pipeline)
+
+    def run(self, *, signals: bool = True) -> None:
+        """Serve until stopped.
+
+        Args:
+            signals: Whether to stop on SIGTERM and SIGINT and to reload on SIGHUP; only the main thread can.
+
+        Raises:
+            StartupError: When a plugin cannot be started.
+        """
+        if signals:
+            self._install_signals()
+        reloader: Any = None
+
+        def startup() -> None:
+            nonlocal reloader
+            self.plugins.start([verify(System(self.kernel, self._run_coroutine), "anycore")])
+            if self._settings.server.reload:
+                from anycore.server.reloader import Reloader
+
+                reloader = Reloader(self.plugins)
+                reloader.start()
+            self._ready = True
+            self._announce(introduce(self.core.name, self.urls, list(self.kernel.registry.entries.values())))
+
+        def shutdown() -> None:
+            self._ready = False
+            if reloader is not None:
+                reloader.stop()
+            self.plugins.stop()
+            _log.info("stopped")
+
+        try:
+            self.core.run(startup, shutdown)
+        except PluginRefusedError as error:
+            raise StartupError(str(error)) from error
+        finally:
+            self._release()
+
+    def stop(self) -> None:
+        """Stop accepting, finish what runs, and make `run` return. May be called from any thread."""
+        self._ready = False
+        self.core.stop()
+
+    def _install_signals(self) -> None:
+        def stop(number: int, _frame: object) -> None:
+            if self._ready:
+                _log.info("%s: finishing what runs", signal.Signals(number).name)
+                self.stop()
+            elif number == signal.SIGINT:
+                _log.warning("interrupted again: calls under way are cut off")
+                os._exit(130)
+            else:
+                self.core.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self.reload())
+
+    def reload(self) -> None:
+        """Load every plugin that has a path again, in a thread of its own; what cannot be loaded goes on as it is."""
+        threading.Thread(
+            target=lambda: self.plugins.reload(everything=True), name="anycore-reload", daemon=True
+        ).start()
+
+    def _release(self) -> None:
+        while self._sockets:
+            release(*self._sockets.pop())
+
+    def _figures(self) -> list[tuple[str, str]]:
+        found = self.core.figures()
+        rows = [
+            ("core", self.core.name),
+            ("connections", f"{found.connections} open, {found.accepted} so far"),
+            ("requests in flight", str(found.in_flight)),
+            ("refused at a limit", str(found.refused)),
+            ("timed out", str(found.timed_out)),
+        ]
+        incidents = ", ".join(f"{kind} {count}" for kind, count in sorted(self.incidents.counts().items()))
+        return [*rows, ("bad input", incidents or "none")]

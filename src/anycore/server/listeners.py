@@ -1,0 +1,141 @@
+"""Binding the sockets that the configuration names, and the TLS contexts that belong to them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anycore.server.errors import StartupError
+
+if TYPE_CHECKING:
+    from anycore.server.settings import ListenSettings
+    from anycore.server.urls import ListenAddress
+
+_VERIFY = {"off": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+
+
+def bind(settings: ListenSettings) -> socket.socket:
+    """Return a bound socket.
+
+    Args:
+        settings: The listener's table of the configuration.
+
+    Raises:
+        StartupError: When the address cannot be had.
+    """
+    address = settings.address
+    if address.path:
+        return _bind_unix(Path(address.path), int(settings.mode, 8), settings.url)
+    return _bind_tcp(address, settings.url)
+
+
+def bound_url(settings: ListenSettings, bound: socket.socket) -> str:
+    """Return the URL under which a bound socket is reached; it differs from the configured one where the system chose the port."""
+    return settings.address.with_port(0 if bound.family == socket.AF_UNIX else bound.getsockname()[1])
+
+
+def release(settings: ListenSettings, bound: socket.socket) -> None:
+    """Close a listening socket, and remove the file of one that has a file."""
+    bound.close()
+    if settings.address.path:
+        Path(settings.address.path).unlink(missing_ok=True)
+
+
+def _bind_tcp(address: ListenAddress, shown: str) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        message = f"cannot listen on {shown}: the host name {address.host!r} has no address ({error.strerror}); correct the URL"
+        raise StartupError(message) from error
+    family, kind, protocol, _, endpoint = found[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(endpoint)
+    except OSError as error:
+        made.close()
+        raise StartupError(_cannot_listen(shown, error)) from error
+    return made
+
+
+_CURES = {
+    errno.EADDRINUSE: "another program has the port: stop it, or choose another port with --listen",
+    errno.EACCES: "ports below 1024 need a privilege: choose a higher one with --listen",
+    errno.EADDRNOTAVAIL: "this machine has no such address: choose one that it has with --listen",
+}
+
+
+def _cannot_listen(shown: str, error: OSError) -> str:
+    cure = _CURES.get(error.errno or 0, "choose another address with --listen")
+    return f"cannot listen on {shown}: {os.strerror(error.errno or 0)}; {cure}"
+
+
+def _bind_unix(path: Path, mode: int, shown: str) -> socket.socket:
+    """Bind a unix socket with the given permissions; take the place of one that a dead server has left."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists():
+            _remove_stale(path, shown)
+        before = os.umask(0o777 & ~mode)
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError as error:
+        made.close()
+        message = (
+            f"cannot listen on {shown}: {error.strerror or error}; choose a path in a directory that may be written to"
+        )
+        raise StartupError(message) from error
+    except StartupError:
+        made.close()
+        raise
+    return made
+
+
+def _remove_stale(path: Path, shown: str) -> None:
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        message = f"cannot listen on {shown}: {path} exists and is not a socket; choose another path, or remove it"
+        raise StartupError(message)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+            return
+    message = f"cannot listen on {shown}: another server answers there; stop it, or choose another path"
+    raise StartupError(message)
+
+
+def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
+    """Return the TLS context of a listener, or None for a plain one. TLS 1.2 is the oldest version spoken.
+
+    Args:
+        settings: The listener's table of the configuration.
+
+    Raises:
+        StartupError: When a file is missing or holds no certificate or key.
+    """
+    if not settings.address.tls:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # with two tickets, asyncio's own loop showed hand-shakes of 45 ms
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(settings.certificate, settings.key or None)
+        if settings.client_ca:
+            context.load_verify_locations(settings.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(filter(None, (settings.certificate, settings.key, settings.client_ca)))
+        message = f"cannot set up TLS for {settings.url}: {error} (files: {files}); each must exist and be in PEM form"
+        raise StartupError(message) from error
+    context.verify_mode = _VERIFY[settings.client_certificate]
+    return context
