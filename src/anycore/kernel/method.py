@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _KINDS = {"VAR_POSITIONAL": "rest", "VAR_KEYWORD": "rest_by_name", "KEYWORD_ONLY": "keyword"}
-_MODULES = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+_MODULES = re.compile(r"('[^']*')|\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 _AT = re.compile(r" - at `\$(?P<path>.*)`$")
 
 
@@ -239,7 +239,7 @@ def type_name(annotation: Any) -> str:
     """Return a type as people write it: `int`, `list[str]`, `int | None`."""
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__name__ if annotation is not type(None) else "None"
-    return _MODULES.sub("", str(annotation)).replace("NoneType", "None")
+    return _MODULES.sub(lambda found: found[1] or "", str(annotation)).replace("NoneType", "None")
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
