@@ -1,0 +1,90 @@
+"""Clients of every wire, synchronous and asyncio, on the same codecs as the server.
+
+    with connect("jsonrpc+http://localhost:6789") as client:
+        client.thermostat.set(celsius=21.5, room="hall")
+
+What is refused and raised: `Fault` when the server answered with one, `TransportError` when no answer could be had,
+`LocalProtocolError` when the wire cannot carry what was asked.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from anycore.clients.aio import AsyncClient
+from anycore.clients.blocking import Client
+from anycore.clients.errors import CallTimeoutError, TransportError
+from anycore.clients.exchange import MAX_REPLY, make_endpoint
+from anycore.wire.errors import LocalProtocolError
+from anycore.wire.faults import Fault
+
+__all__ = [
+    "AsyncClient",
+    "CallTimeoutError",
+    "Client",
+    "Fault",
+    "LocalProtocolError",
+    "TransportError",
+    "aconnect",
+    "connect",
+]
+
+
+def connect(
+    url: str,
+    *,
+    timeout: float | None = 30.0,
+    context: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+    compress: bool = False,
+    max_reply: int = MAX_REPLY,
+    default: Callable[[Any], Any] | None = None,
+) -> Client:
+    """Make a synchronous client. Nothing is connected before the first call.
+
+    Args:
+        url: ``http://host:port/path`` or ``https://`` for XML-RPC, ``jsonrpc+http://`` or ``jsonrpc+https://`` for
+            JSON-RPC, ``unix+http:///path/to.sock`` (or ``unix+jsonrpc+http``) for a socket in the file system. The path
+            is /RPC2 or /jsonrpc when there is none. Credentials, as in ``http://name:password@host/``, go into an
+            Authorization header.
+        timeout: Seconds for a call from its start to its whole reply, or None for no limit; the server is told.
+        context: TLS settings; without them the server's certificate must be one that the system trusts.
+        headers: More header fields for each request, or other values for those that are sent anyway.
+        compress: Whether to send large requests as gzip; replies may always be compressed.
+        max_reply: The largest reply taken, in bytes, decompressed or not.
+        default: Called with a value of a type that the wire does not know; returns one that it does.
+
+    Returns:
+        A client that threads may share, and a context manager that closes it.
+
+    Raises:
+        ValueError: The URL or the time-out has no meaning.
+        LocalProtocolError: A header cannot be sent.
+    """
+    endpoint = make_endpoint(
+        url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
+    )
+    return Client(endpoint, context)
+
+
+def aconnect(
+    url: str,
+    *,
+    timeout: float | None = 30.0,
+    context: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+    compress: bool = False,
+    max_reply: int = MAX_REPLY,
+    default: Callable[[Any], Any] | None = None,
+) -> AsyncClient:
+    """Make an asyncio client; the arguments and errors are those of `connect`. Nothing is connected before a call.
+
+    Returns:
+        A client that tasks of one event loop may share, and an asynchronous context manager that closes it.
+    """
+    endpoint = make_endpoint(
+        url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
+    )
+    return AsyncClient(endpoint, context)

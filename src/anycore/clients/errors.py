@@ -1,0 +1,77 @@
+"""How a call fails before a server could answer it. Faults, which are answers, are in `anycore.wire.faults`."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Final
+
+CURES: Final[dict[int, str]] = {
+    301: "use the URL that it points to",
+    302: "use the URL that it points to",
+    307: "use the URL that it points to",
+    308: "use the URL that it points to",
+    400: "the server could not read the request; check that it speaks the wire that the URL's scheme chooses",
+    401: "give a name and password, as in http://name:password@host/, or a valid client certificate",
+    403: "ask the server's administrator to allow it for this user or this address",
+    404: "nothing answers at the URL's path; usual ones are /RPC2 for XML-RPC and /jsonrpc for JSON-RPC",
+    405: "the URL's path takes no calls; usual ones are /RPC2 for XML-RPC and /jsonrpc for JSON-RPC",
+    407: "the proxy wants credentials",
+    408: "the server waited too long for the request; the connection is slow or the request is large",
+    411: "something between here and the server drops the length of requests",
+    413: "the request is larger than the server allows; send less at once",
+    415: "the server does not speak this wire or compression here; the schemes xmlrpc+http and jsonrpc+http choose one",
+    429: "the server limits the rate of calls; call less often",
+    431: "the request has too many headers",
+    500: "the server failed; its log may say why",
+    502: "the proxy cannot reach the server; check that the server runs",
+    503: "the server is overloaded or in maintenance; try again later",
+    504: "the server did not answer the proxy in time; raise the proxy's time-out or ask for less",
+}
+
+
+class TransportError(Exception):
+    """No answer to the call could be had: whether it was carried out is unknown, unless a status says otherwise.
+
+    Args:
+        message: What happened and how to cure it.
+        url: Where, without credentials.
+        status: The HTTP status, if the server answered with one that is the reason.
+    """
+
+    def __init__(self, message: str, url: str, status: int | None = None) -> None:
+        super().__init__(message, url, status)
+        self.message = message
+        self.url = url
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.message}"
+
+
+class CallTimeoutError(TransportError, TimeoutError):
+    """The call was not answered within its time; it may still be under way on the server."""
+
+
+def failed(error: OSError, url: str, timeout: float | None) -> TransportError:
+    """Return what a client raises for a failure below HTTP.
+
+    Args:
+        error: The failure.
+        url: Where, without credentials.
+        timeout: The seconds that the client gave the call, or None.
+    """
+    if isinstance(error, TimeoutError):
+        time = "in time" if timeout is None else f"within {timeout:g} seconds"
+        return CallTimeoutError(f"no answer {time}; raise the client's timeout or ask for less", url)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cure = "give a context that trusts its authority: ssl.create_default_context(cafile=...)"
+        return TransportError(f"the server's certificate is not trusted: {error.verify_message}; {cure}", url)
+    if isinstance(error, ssl.SSLError):
+        cure = "check that the port speaks TLS and which certificates the server wants"
+        return TransportError(f"TLS failed: {error}; {cure}", url)
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        return TransportError(f"nothing listens there ({error}); check the address and that the server runs", url)
+    if isinstance(error, socket.gaierror):
+        return TransportError(f"the host's name cannot be resolved ({error}); check its spelling", url)
+    return TransportError(f"the connection failed: {error}", url)
