@@ -1,0 +1,1 @@
+"""Assembly: settings, kernel, plugins, core and listeners become a server. No command line here, and nothing that serves."""

@@ -1,0 +1,61 @@
+"""The effective configuration as a TOML file that explains itself, and that loads to the same settings again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from anycore.server.keys import SECTIONS, Key, Section, of_section
+from anycore.server.settings import Settings
+from anycore.server.values import bare, toml
+
+_HEAD = """\
+# The effective configuration of Anycore. Above each key: what it does, its option and environment variable, its default,
+# and where its value came from when it is not the default. An option wins over an environment variable, that over this
+# file. Relative paths in a file are relative to the file.
+"""
+
+
+def render(settings: Settings) -> str:
+    """Write settings as TOML.
+
+    Args:
+        settings: The settings.
+    """
+    parts = [_HEAD]
+    for section in SECTIONS:
+        for index, table in enumerate(settings.listen if section.name == "listen" else (None,)):
+            path = f"{section.name}[{index}]" if table is not None else section.name
+            parts.append("\n".join([section.table, *_lines(section, settings, table, path, explain=index == 0)]) + "\n")
+    for name, values in settings.plugin.items():
+        parts.append(
+            "\n".join([f"[plugin.{bare(name)}]", *(f"{bare(key)} = {toml(values[key])}" for key in values)]) + "\n"
+        )
+    return "\n".join(parts)
+
+
+def _lines(section: Section, settings: Settings, table: Any, path: str, *, explain: bool) -> Iterator[str]:
+    for key in of_section(section.name).values():
+        if explain:
+            yield f"# {key.help}."
+        value = getattr(table if table is not None else _holder(settings, key), key.name)
+        given = settings.origins.get(f"{path}.{key.name}")
+        origin = f"; from {given}" if given else ""
+        yield f"# {key.option}, {key.variable}; default: {toml(key.default)}{origin}"
+        yield f"{key.name} = {toml(_absolute(key, value))}"
+
+
+def _holder(settings: Settings, key: Key) -> Any:
+    if key.section != "limits":
+        return getattr(settings, key.section)
+    return settings.limits if key.name in settings.limits.__struct_fields__ else settings.core_limits
+
+
+def _absolute(key: Key, value: Any) -> Any:
+    """Make paths independent of where the file will be."""
+    if not key.is_path or not value:
+        return value
+    if isinstance(value, str):
+        return str(Path(value).absolute())
+    return [str(Path(item).absolute()) if "/" in item or Path(item).exists() else item for item in value]

@@ -1,0 +1,127 @@
+"""What can be set, with the defaults. Where settings come from lives in `sources`, what they must fulfil in `verify`.
+
+The limits are those of the site and of the core, taken from there: names, defaults and descriptions are written once. The
+descriptions of these structs are read by `keys` and become the help of options and the comments of `anycore config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from anycore.conversations.site import Limits
+from anycore.cores.base import CoreLimits
+from anycore.server.urls import ListenAddress, parse_listen_url
+
+DEFAULT_URL = "http://127.0.0.1:6789"
+_FILE = {"path": True}
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[server]`: how the server is put together.
+
+    Args:
+        core: The core, by name: how bytes arrive and where work runs.
+        plugins: Plugins to serve: files, directories, modules, entry points.
+        reload: Load a plugin again when its file changes; what does not load leaves the old one serving.
+        debug: Show tracebacks: in the faults that callers get, and when the start fails.
+    """
+
+    core: Annotated[str, Meta(examples=["asyncio"])] = "asyncio"
+    plugins: Annotated[tuple[str, ...], Meta(examples=["./plugins"], extra=_FILE)] = ()
+    reload: bool = False
+    debug: bool = False
+
+
+class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `[[listen]]`: where callers connect.
+
+    Args:
+        url: Where to listen: http://host:port, https://host:port, or unix+http:///path/of/socket; port 0 for any free one.
+        certificate: PEM file with the server's certificate and those that lead to its authority; for https.
+        key: PEM file with the certificate's private key, when it is not in the same file.
+        client_ca: PEM file with the authorities whose client certificates are accepted.
+        client_certificate: Whether clients must show a certificate: off, optional or required.
+        insecure: Listen beyond this machine without TLS. Whoever is on the way can read and change everything.
+        hosts: Names besides this machine's own that requests may name in their Host header; "*" for any.
+        mode: Permissions of a Unix socket, in octal.
+    """
+
+    url: Annotated[str, Meta(examples=[DEFAULT_URL])] = DEFAULT_URL
+    certificate: Annotated[str, Meta(examples=["server.pem"], extra=_FILE)] = ""
+    key: Annotated[str, Meta(examples=["server.key"], extra=_FILE)] = ""
+    client_ca: Annotated[str, Meta(examples=["ca.pem"], extra=_FILE)] = ""
+    client_certificate: Literal["off", "optional", "required"] = "off"
+    insecure: bool = False
+    hosts: Annotated[tuple[str, ...], Meta(examples=["server.example.org"])] = ()
+    mode: Annotated[str, Meta(examples=["660"])] = "600"
+
+    @property
+    def address(self) -> ListenAddress:
+        """The URL, taken apart.
+
+        Raises:
+            ValueError: When it is no URL of a listener; settings that were loaded are known to be good.
+        """
+        return parse_listen_url(self.url)
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...] | None:
+        """The names for `HttpSite`: None for any."""
+        return None if "*" in self.hosts else self.hosts
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[log]`: what is written to standard error.
+
+    Args:
+        level: The least important messages that are written.
+        format: How they are written; auto is pretty on a terminal and json elsewhere.
+    """
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    format: Literal["auto", "pretty", "json"] = "auto"
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[client]`: how `anycore call` and `anycore methods` behave.
+
+    Args:
+        timeout: Seconds to wait for an answer; 0 for no limit.
+        ca: PEM file with the authorities whose server certificates are accepted; those of the system when left out.
+        certificate: PEM file with the certificate that is shown to servers that ask for one.
+        key: PEM file with that certificate's private key, when it is not in the same file.
+    """
+
+    timeout: float = 30.0
+    ca: Annotated[str, Meta(examples=["ca.pem"], extra=_FILE)] = ""
+    certificate: Annotated[str, Meta(examples=["client.pem"], extra=_FILE)] = ""
+    key: Annotated[str, Meta(examples=["client.key"], extra=_FILE)] = ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. Made by `anycore.server.sources.load_settings`, or directly by a program that assembles its own server.
+
+    Args:
+        server: The table `[server]`.
+        listen: The tables `[[listen]]`.
+        limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
+        core_limits: The part of the table `[limits]` that the core keeps.
+        log: The table `[log]`.
+        client: The table `[client]`.
+        plugin: The tables `[plugin.NAME]`, by name; each plugin checks its own.
+        file: The configuration file that was read, or an empty string.
+        origins: Where a setting that is not the default came from, by its path, such as `listen[0].url`.
+    """
+
+    server: ServerSettings = ServerSettings()
+    listen: tuple[ListenSettings, ...] = (ListenSettings(),)
+    limits: Limits = Limits()
+    core_limits: CoreLimits = CoreLimits()
+    log: LogSettings = LogSettings()
+    client: ClientSettings = ClientSettings()
+    plugin: dict[str, dict[str, Any]] = {}
+    file: str = ""
+    origins: dict[str, str] = {}
