@@ -15,10 +15,10 @@ class Networks(Plugin, AccessPolicy):
     class Settings(msgspec.Struct):
         """The table [plugin.networks] of the configuration."""
 
-        networks: list[str] = ["192.168.0.0/16"]
-        methods: list[str] = ["system.*"]
+        networks: tuple[str, ...] = ("192.168.0.0/16",)
+        methods: tuple[str, ...] = ("system.*",)
 
-    def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
+    def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:  # noqa: ARG002 - the role's signature
         """Allow what the settings allow."""
         if peer.local:
             return Decision(allowed=True, reason="callers on this machine may call everything")

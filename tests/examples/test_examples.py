@@ -36,7 +36,7 @@ def test_the_thermostat_keeps_what_it_was_told(client: MemoryClient) -> None:
 
 
 def test_the_thermostat_refuses_heat(client: MemoryClient) -> None:
-    with pytest.raises(Fault, match="more than the 30.0") as raised:
+    with pytest.raises(Fault, match="more than") as raised:
         client.thermostat.set(31.0)
     assert raised.value.code == 100
 
