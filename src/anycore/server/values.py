@@ -90,12 +90,15 @@ def read(key: Key, text: str) -> Any:
     if isinstance(key.type, BoolType):
         return fit(key, True if word.lower() in _TRUE else False if word.lower() in _FALSE else text)
     if isinstance(key.type, (IntType, FloatType)):
-        number = int if isinstance(key.type, IntType) else float
-        try:
-            return fit(key, number(word))
-        except ValueError:
-            return fit(key, text)
+        return fit(key, _number(int if isinstance(key.type, IntType) else float, word))
     return fit(key, text if not key.choices else word)
+
+
+def _number(kind: type[int | float], word: str) -> int | float | str:
+    try:
+        return kind(word)
+    except ValueError:
+        return word
 
 
 def shown(value: Any) -> str:
