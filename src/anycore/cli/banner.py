@@ -1,0 +1,77 @@
+"""What `anycore serve` says when it is ready: where it listens, what can be called, and a command to try."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from anycore.server.announcement import Announcement
+
+_log = logging.getLogger("anycore.server")
+_WIDE = 44
+
+
+class _Console(Console):
+    """A console whose reader may go away, which by default ends the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def show(announcement: Announcement, stream: TextIO | None = None) -> None:
+    """Print what a server says about itself; in colour on a terminal, unless `NO_COLOR` is set.
+
+    Args:
+        announcement: What there is to say.
+        stream: Where to; standard output when left out.
+    """
+    console = _Console(file=stream, highlight=False, soft_wrap=True)
+    try:
+        for line in lines(announcement):
+            console.print(line)
+    except OSError as error:
+        _log.warning("the banner cannot be printed: %s", error)  # nobody reads it; that is no reason not to serve
+
+
+def lines(announcement: Announcement) -> Iterator[Text]:
+    """Return the lines of the banner.
+
+    Args:
+        announcement: What there is to say.
+    """
+    yield Text.assemble((f"Anycore {announcement.version}", "bold"), f" on the {announcement.core} core")
+    yield Text()
+    width = max((len(url) for url, _ in announcement.listeners), default=0)
+    for url, wires in announcement.listeners:
+        yield Text.assemble("  ", (url.ljust(width), "bold cyan"), "  ", ", ".join(wires))
+    yield Text()
+    yield from plugin_lines(sorted(announcement.plugins, key=lambda plugin: plugin[0] == "system"))
+    if all(name == "system" for name, _, _ in announcement.plugins):
+        yield Text("No plugins were named. `anycore new plugin NAME` makes one, `anycore serve NAME.py` serves it.")
+        yield Text()
+    if announcement.sample:
+        yield Text("Try it from another terminal:")
+        yield Text.assemble("  ", (announcement.sample, "bold green"))
+        yield Text()
+    yield Text("Ctrl-C stops it.")
+
+
+def plugin_lines(plugins: list[tuple[str, str, list[tuple[str, str, str]]]]) -> Iterator[Text]:
+    """Return lines that list plugins with their methods.
+
+    Args:
+        plugins: As in an `Announcement`.
+    """
+    for name, origin, methods in plugins:
+        yield Text.assemble("  ", (name, "bold"), (f"  from {origin}", "dim"))
+        width = min(_WIDE, max((len(method + signature) for method, signature, _ in methods), default=0))
+        for method, signature, doc in methods:
+            room = " " * (width - len(method + signature)) + "  " if doc else ""
+            yield Text.assemble("    ", (method, "cyan"), signature, room, (doc, "dim"))
+        yield Text()

@@ -1,0 +1,64 @@
+"""`anycore check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anycore.cli.exits import Exit
+from anycore.cli.failures import Failure, starting
+from anycore.cli.options import SettingsCommand, load, paths_argument, settings_options
+
+if TYPE_CHECKING:
+    from anycore.kernel.registry import Entry
+    from anycore.server.settings import Settings
+
+
+@click.command(cls=SettingsCommand)
+@paths_argument
+@settings_options("server", "listen", "limits", "log")
+def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
+    """Check the configuration and the plugins without serving.
+
+    Settings are verified, certificates read, plugins imported and verified, but not started; no address is bound, so
+    a server may go on running. What would be served is printed.
+    """
+    from rich.console import Console
+
+    from anycore.cli.banner import plugin_lines
+    from anycore.server.introduction import introduce
+    from anycore.server.listeners import tls_context
+
+    settings = load(config, options, paths)
+    with starting():
+        for listener in settings.listen:
+            tls_context(listener)
+        entries = _entries(settings)
+    urls = [listener.url for listener in settings.listen]
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"configuration: {settings.file or 'no file'}; core: {settings.server.core}; listeners: {', '.join(urls)}"
+    )
+    for line in plugin_lines(introduce(settings.server.core, urls, entries).plugins):
+        console.print(line)
+    console.print("all is well")
+
+
+def _entries(settings: Settings) -> list[Entry]:
+    """Load the plugins and see that they can serve together."""
+    from anycore.dialects.loader import load_plugins
+    from anycore.kernel.registry import Registry
+    from anycore.server.problems import did_you_mean
+
+    loaded = load_plugins(settings.server.plugins, settings.plugin)
+    entries = [entry for unit in loaded for entry in unit.entries]
+    Registry().commit(entries)
+    names = [entry.plugin.name for entry in entries]
+    unknown = [name for name in settings.plugin if name not in names]
+    if unknown:
+        problems = [
+            f"{settings.file}: plugin.{name}: no such plugin is loaded; {did_you_mean(name, names)}" for name in unknown
+        ]
+        raise Failure("\n".join(problems), Exit.CONFIGURATION)
+    return entries

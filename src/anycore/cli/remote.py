@@ -1,0 +1,70 @@
+"""What the commands that talk to a server share: its URL, a client for it, and completion of its methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anycore.cli.exits import Exit
+from anycore.cli.failures import Failure
+
+if TYPE_CHECKING:
+    import ssl
+
+    from anycore.clients import Client
+    from anycore.server.settings import ClientSettings
+
+_COMPLETION_SECONDS = 2.0
+
+
+def client(url: str, config: str | None, options: dict[str, Any]) -> Client:
+    """Return a client of a server.
+
+    Args:
+        url: The server's URL.
+        config: What `-c` gave.
+        options: What the options of the table `[client]` gave.
+
+    Raises:
+        Failure: When a setting is wrong.
+        BadParameter: When the URL makes no sense.
+    """
+    from anycore.cli.options import load
+    from anycore.clients import connect
+
+    settings = load(config, options, sections=("client",)).client
+    context = _context(settings)
+    try:
+        return connect(url, timeout=settings.timeout or None, context=context)
+    except ValueError as error:
+        cure = "" if "://" in url else f"; did you mean http://{url}?"
+        message = f"{error}{cure}"
+        raise click.BadParameter(message, param_hint="URL") from error
+
+
+def _context(settings: ClientSettings) -> ssl.SSLContext | None:
+    if not (settings.ca or settings.certificate):
+        return None
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+        if settings.certificate:
+            context.load_cert_chain(settings.certificate, settings.key or None)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(filter(None, (settings.ca, settings.certificate, settings.key)))
+        message = f"the files of [client] cannot be used: {error} (files: {files}); each must exist and be in PEM form"
+        raise Failure(message, Exit.CONFIGURATION) from error
+    return context
+
+
+def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the names of the server's methods that begin like what was typed; none when it does not answer soon."""
+    from anycore.clients import Fault, LocalProtocolError, TransportError, connect
+
+    try:
+        with connect(ctx.params.get("url") or "", timeout=_COMPLETION_SECONDS) as server:
+            return [name for name in server.methods() if name.startswith(incomplete)]
+    except (Fault, TransportError, LocalProtocolError, ValueError):
+        return []

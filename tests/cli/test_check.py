@@ -1,0 +1,86 @@
+"""`anycore check` and `anycore config`."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import Result
+
+from anycore.cli.exits import Exit
+from anycore.server.keys import keys
+from anycore.server.sources import load_settings
+
+Run = Callable[..., Result]
+
+
+def test_all_is_well(run: Run, plugin_source: str) -> None:
+    Path("sample.py").write_text(plugin_source)
+    Path("anycore.toml").write_text('[server]\nplugins = ["sample.py"]\ncore = "threaded"\n')
+    result = run("check")
+    assert result.exit_code == Exit.OK, result.output
+    assert "configuration: anycore.toml; core: threaded; listeners: http://127.0.0.1:6789" in result.stdout
+    assert "sample.add(a: int, b: int = 1) -> int" in result.stdout
+    assert result.stdout.endswith("all is well\n")
+
+
+def test_a_wrong_configuration_is_told_completely(run: Run) -> None:
+    Path("x.toml").write_text('[server]\ncoer = "x"\n[limits]\nidle_time = "soon"\n')
+    result = run("check", "-c", "x.toml")
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stderr.splitlines() == [
+        "Error: x.toml: server.coer: there is no such key; did you mean core?",
+        (
+            "Error: x.toml: limits.idle_time: expected a number of seconds from 0 to 1000000, got the string"
+            ' "soon"; write e.g. idle_time = 75.0'
+        ),
+    ]
+
+
+def test_a_plugin_that_is_refused(run: Run) -> None:
+    Path("broken.py").write_text("import nothing_of_that_name\n")
+    Path("empty.py").write_text("")
+    result = run("check", "broken.py", "empty.py", "missing.py")
+    assert result.exit_code == Exit.STARTUP
+    assert "missing.py" in result.stderr
+    result = run("check", "broken.py", "empty.py")
+    assert "nothing_of_that_name" in result.stderr
+    assert "empty.py is refused" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_table_for_a_plugin_that_is_not_loaded(run: Run, plugin_source: str) -> None:
+    Path("sample.py").write_text(plugin_source)
+    Path("anycore.toml").write_text('[server]\nplugins = ["sample.py"]\n[plugin.sampel]\nx = 1\n')
+    result = run("check")
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stderr == "Error: anycore.toml: plugin.sampel: no such plugin is loaded; did you mean sample?\n"
+
+
+def test_a_certificate_that_is_none(run: Run) -> None:
+    Path("c.pem").write_text("nonsense")
+    result = run("check", "--listen", "https://127.0.0.1:0", "--certificate", "c.pem")
+    assert result.exit_code == Exit.STARTUP
+    assert "cannot set up TLS for https://127.0.0.1:0" in result.stderr
+
+
+def test_no_address_is_bound(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("check", "--listen", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert result.exit_code == Exit.OK, result.output
+
+
+def test_the_configuration_is_printed_with_every_key_and_loads_again(run: Run) -> None:
+    result = run("config", "--core", "threaded", "--idle-time", "3")
+    assert result.exit_code == Exit.OK
+    assert [path for path, key in keys().items() if f", {key.variable}; default: " not in result.stdout] == []
+    assert "; from option --idle-time\nidle_time = 3.0\n" in result.stdout
+    Path("anycore.toml").write_text(result.stdout)
+    settings = load_settings(environment={})
+    assert (settings.server.core, settings.core_limits.idle_time) == ("threaded", 3.0)
+
+
+def test_the_help_of_serve_has_every_option(run: Run) -> None:
+    text = run("serve", "--help").stdout + run("call", "--help").stdout
+    assert [key.option for key in keys().values() if f" {key.option}" not in text and key.option != "PATHS"] == []
