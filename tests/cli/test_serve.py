@@ -19,6 +19,7 @@ from click.testing import Result
 from anycore.cli.banner import show
 from anycore.cli.exits import Exit
 from anycore.server.announcement import Announcement
+from anycore.testing.certificate import CERTIFICATE
 
 Run = Callable[..., Result]
 Served = Any  # as the fixture has it; a conftest cannot be imported
@@ -103,6 +104,22 @@ def test_the_log_is_json_where_it_is_no_terminal_and_as_wanted(start: Any, tmp_p
     server = start("--log-format", "pretty", cwd=tmp_path)
     server.stop()
     assert "INFO     anycore.server: " in server.log.read_text()
+
+
+def test_https_with_certificates_of_both_sides(start: Any, run: Run, tmp_path: Path) -> None:
+    Path("c.pem").write_text(CERTIFICATE)
+    ours = ("--certificate", "c.pem", "--client-ca", "c.pem", "--client-certificate", "required")
+    server = start("--listen", "https://127.0.0.1:0", *ours, cwd=tmp_path)
+    url = re.findall(r"https://127\.0\.0\.1:[1-9][0-9]*", server.banner)[0]
+    try:
+        both = run("call", url, "system.listMethods", "--ca", "c.pem", "--certificate", "c.pem")
+        assert both.exit_code == Exit.OK, both.output
+        assert run("call", url, "system.listMethods", "--ca", "c.pem").exit_code == Exit.TRANSPORT
+        stranger = run("call", url, "system.listMethods")
+        assert stranger.exit_code == Exit.TRANSPORT
+        assert stranger.stderr.endswith("; on the command line: --ca FILE\n")
+    finally:
+        assert server.stop() == 0
 
 
 def serve(*args: str) -> subprocess.CompletedProcess[str]:

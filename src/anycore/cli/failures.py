@@ -65,6 +65,8 @@ def calling() -> Iterator[None]:
         data = "" if fault.data is None else f"\n{as_json(fault.data)}"
         raise Failure(f"{fault}{data}", Exit.FAULT) from fault
     except TransportError as error:
-        raise Failure(str(error), Exit.TRANSPORT) from error
+        untrusted = type(error.__cause__).__name__ == "SSLCertVerificationError"  # by its name: ssl loads slowly
+        hint = "; on the command line: --ca FILE" if untrusted else ""
+        raise Failure(f"{error}{hint}", Exit.TRANSPORT) from error
     except LocalProtocolError as error:
         raise Failure(str(error), Exit.USAGE) from error
