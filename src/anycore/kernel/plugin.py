@@ -61,11 +61,28 @@ def exposed(
         quick: The method neither waits nor computes for long (well under a millisecond): run it inline, which is fastest.
         aliases: Further full names that the method answers to.
         types: Types by parameter name, and `return`, for functions without annotations.
+
+    Raises:
+        TypeError: When an argument is not of these types, or what is decorated is no function.
     """
+    given: Any = aliases  # many authors run no type checker, and text is a sequence of texts
+    if isinstance(given, str) or not all(isinstance(alias, str) for alias in given):
+        message = (
+            f"@exposed(aliases={aliases!r}): expected a tuple of full names, as in aliases=('system.listMethods',)"
+        )
+        raise TypeError(message)
+    given = name
+    if given is not None and not isinstance(given, str):
+        message = f"@exposed(name={name!r}): expected the last part of the method's name as text"
+        raise TypeError(message)
     exposure = Exposure(name, quick, tuple(aliases), dict(types) if types is not None else None)
 
     def mark(target: _F) -> _F:
-        setattr(target, _MARK, exposure)
+        try:
+            setattr(target, _MARK, exposure)
+        except AttributeError as error:
+            message = f"@exposed cannot mark {target!r}; put it on a function, next to `def`"
+            raise TypeError(message) from error
         return target
 
     return mark if function is None else mark(function)

@@ -125,7 +125,7 @@ def verify(plugin: Plugin, origin: str, settings: Mapping[str, Any] | None = Non
     """
     who = f"plugin {plugin.name!r} from {origin} is refused"
     reasons: list[str] = []
-    if not _NAME.match(plugin.name):
+    if not _NAME.match(str(plugin.name)):
         reasons.append(f"{who}: its name must be letters, digits and underscores; set the class attribute `name`")
     methods = _methods(plugin, who, reasons)
     if not methods and not isinstance(plugin, Role) and not reasons:
@@ -141,7 +141,8 @@ def verify(plugin: Plugin, origin: str, settings: Mapping[str, Any] | None = Non
 def _methods(plugin: Plugin, who: str, reasons: list[str]) -> tuple[Method, ...]:
     made: dict[str, Method] = {}
     for attribute, static in inspect.getmembers_static(type(plugin)):
-        exposure = exposure_of(getattr(static, "__func__", static))
+        # A static or class method may carry the mark itself, or on the function inside.
+        exposure = exposure_of(static) or exposure_of(getattr(static, "__func__", None))
         if exposure is None:
             continue
         where = f"{who}: its method {attribute!r}"
@@ -166,6 +167,9 @@ def _methods(plugin: Plugin, who: str, reasons: list[str]) -> tuple[Method, ...]
 def _problem(exposure: Exposure, attribute: str, static: object) -> str | None:
     name = exposure.name or attribute
     target = getattr(static, "__func__", static)
+    if attribute in vars(Plugin):
+        cure = f"rename the function, and give it @exposed(name={attribute!r}) to keep the name that callers use"
+        return f"hides what the server itself uses under that name; {cure}"
     if not callable(target):
         return "is not callable; expose functions only"
     if not _NAME.match(name):
@@ -189,7 +193,11 @@ def _settle(plugin: Plugin, settings: Mapping[str, Any] | None) -> str | None:
         if settings:
             return f"the configuration has a table [plugin.{plugin.name}], but it takes no settings; remove the table"
         return None
-    known = {field.name for field in getattr(msgspec.inspect.type_info(wanted), "fields", ())}
+    try:
+        fields = msgspec.inspect.type_info(wanted).fields  # type: ignore[attr-defined]
+    except Exception as error:  # noqa: BLE001 - an annotation is an arbitrary expression
+        return f"its Settings cannot be read ({error}); use a dataclass or msgspec.Struct, and import what it names"
+    known = {field.encode_name for field in fields}
     unknown = sorted(set(settings or ()) - known)
     if unknown:
         names = ", ".join(sorted(known)) or "none"
@@ -198,4 +206,6 @@ def _settle(plugin: Plugin, settings: Mapping[str, Any] | None) -> str | None:
         plugin.settings = msgspec.convert(dict(settings or {}), wanted)
     except msgspec.ValidationError as error:
         return f"[plugin.{plugin.name}] is wrong: {error}"
+    except Exception as error:  # noqa: BLE001 - the checks of a Settings class are the plugin's own code
+        return f"[plugin.{plugin.name}] cannot be checked: {type(error).__name__}: {error}; correct its Settings"
     return None
