@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.kernel")
 _now = time.perf_counter_ns
+_monotonic = time.monotonic
+_ASYNC = Mode.ASYNC
+_NAME_SHOWN = 100  # characters of a name that a peer sent; it may have sent megabytes
+
+
+class AsyncMethodError(Exception):
+    """The method is `async def` and can only be called through `Kernel.handle_async`. Nothing was called or counted.
+
+    It can become so between the time when a job is made for a call and the time when it runs, by a swap of its plugin.
+    """
 
 
 class Kernel:
@@ -38,8 +49,8 @@ class Kernel:
     def __init__(self, registry: Registry | None = None, *, debug: bool = False) -> None:
         self.registry = registry if registry is not None else Registry()
         self.debug = debug
-        self._policies: tuple[AccessPolicy, ...] = ()
-        self._policies_of: object = None
+        # The policies, and the plugins among which they were found: one attribute, so that threads see both or neither.
+        self._door: tuple[object, tuple[AccessPolicy, ...]] = (None, ())
 
     def mode(self, name: str) -> Mode:
         """Tell where a call of this name runs. A call that will fail is answered inline."""
@@ -51,12 +62,17 @@ class Kernel:
 
         Args:
             call: A call of a method that is not `async def`.
+
+        Raises:
+            AsyncMethodError: It is one.
         """
         started = _now()
         try:
             outcome = Outcome(self._invoke(self._bind(self._resolve(self._authorise(self._authenticate(call))))))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
-            outcome = self._failure(call, error)
+        except AsyncMethodError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
+            outcome = self._failure(call, error, started)
         return self._record(call, outcome, started)
 
     async def handle_async(self, call: Call) -> Outcome:
@@ -67,9 +83,11 @@ class Kernel:
         """
         started = _now()
         try:
-            outcome = Outcome(await self._await(self._bind(self._resolve(self._authorise(self._authenticate(call))))))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
-            outcome = self._failure(call, error)
+            outcome = Outcome(
+                await self._await(self._bind(self._resolve(self._authorise(self._authenticate(call)), awaits=True)))
+            )
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
+            outcome = self._failure(call, error, started)
         return self._record(call, outcome, started)
 
     def decide(self, call: Call, name: str | None = None) -> Decision:
@@ -77,12 +95,19 @@ class Kernel:
 
         Args:
             call: The call that asks; its identity and peer are those judged.
-            name: The method's full name; the call's own when left out.
+            name: The method's full name or an alias; the call's own when left out.
         """
+        name = call.name if name is None else name
         entries = self.registry.entries
-        if self._policies_of is not entries:
-            self._policies, self._policies_of = self.registry.plugins_with(AccessPolicy), entries  # type: ignore[type-abstract]
-        return decide(self._policies, call.identity, call.peer, call.name if name is None else name)
+        known, policies = self._door
+        if known is not entries:
+            policies = self.registry.plugins_with(AccessPolicy)  # type: ignore[type-abstract]
+            self._door = (entries, policies)
+        if policies:
+            # An alias is judged by the method's own name: a rule about the one must hold for the other.
+            method = self.registry.methods.get(name)
+            name = name if method is None else method.name
+        return decide(policies, call.identity, call.peer, name)
 
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
@@ -98,25 +123,38 @@ class Kernel:
     def _authorise(self, call: Call) -> Call:
         decision = self.decide(call)
         if not decision.allowed:
-            _log.warning("call %d: %s denied to %s (%s): %s", call.number, call.name, call.identity.name, call.peer,
+            name = repr(call.name[:_NAME_SHOWN])
+            _log.warning("call %d: %s denied to %s (%s): %s", call.number, name, call.identity.name, call.peer,
                          decision.reason)  # fmt: skip
-            raise Fault(ACCESS_DENIED, f"{call.identity.name} at {call.peer} may not call {call.name}")
+            raise Fault(ACCESS_DENIED, f"{call.identity.name} at {call.peer} may not call {name}")
         return call
 
-    def _resolve(self, call: Call) -> Call:
-        call.method = self.registry.methods.get(call.name)
-        if call.method is None:
-            message = f"there is no method {call.name!r}; system.listMethods names those there are"
-            raise Fault(METHOD_NOT_FOUND, message)
-        call.method.statistics.begin()
-        return call
+    def _resolve(self, call: Call, *, awaits: bool = False) -> Call:
+        registry, name = self.registry, call.name
+        while True:
+            methods = registry.methods
+            method = methods.get(name)
+            if method is None:
+                message = f"there is no method {name[:_NAME_SHOWN]!r}; system.listMethods names those there are"
+                raise Fault(METHOD_NOT_FOUND, message)
+            if method.mode is _ASYNC and not awaits:
+                raise AsyncMethodError(name)
+            method.statistics.begin()
+            if registry.methods is methods:
+                call.method = method
+                return call
+            # Swapped before it was counted as running: nobody waits for it any more, so it may be stopped already.
+            method.statistics.withdraw()
 
     def _bind(self, call: Call) -> Call:
         method = call.method
         assert method is not None
         call.args, call.kwargs = method.signature.bind(call.name, call.args, call.kwargs)
         if method.call_parameter:
-            call.kwargs[method.call_parameter] = call
+            call.args = method.signature.give_call(call, call.args, call.kwargs)
+        deadline = call.deadline
+        if deadline is not None and deadline <= _monotonic():
+            call.check_deadline()  # it waited too long for a thread: nobody waits for the answer
         return call
 
     def _invoke(self, call: Call) -> Any:
@@ -127,13 +165,13 @@ class Kernel:
             _current.reset(token)
 
     async def _await(self, call: Call) -> Any:
+        if call.method.mode is not _ASYNC:  # type: ignore[union-attr]
+            return self._invoke(call)
         token = _current.set(call)
+        timer = asyncio.timeout(call.remaining())
         try:
-            result = call.method.function(*call.args, **call.kwargs)  # type: ignore[union-attr,arg-type]
-            if call.method.mode is not Mode.ASYNC:  # type: ignore[union-attr]
-                return result
-            async with asyncio.timeout(call.remaining()) as timer:
-                return await result
+            async with timer:
+                return await call.method.function(*call.args, **call.kwargs)  # type: ignore[union-attr,arg-type]
         except TimeoutError:
             if timer.expired():
                 message = (
@@ -144,11 +182,14 @@ class Kernel:
         finally:
             _current.reset(token)
 
-    def _failure(self, call: Call, error: BaseException) -> Outcome:
-        if isinstance(error, Fault):
+    def _failure(self, call: Call, error: BaseException, started: int) -> Outcome:
+        if isinstance(error, Fault) and _is_sound(error):
             return Outcome(fault=error)
+        if _ends_more_than_the_call(error):
+            self._record(call, Outcome(fault=Fault(APPLICATION_ERROR, f"{call.name} was interrupted")), started)
+            raise error
         _log.error("call %d: %s from %s failed", call.number, call.name, call.peer, exc_info=error)
-        message = f"{call.name}: {type(error).__name__}: {error}"
+        message = f"{call.name}: {_told(error)}"
         data = "".join(traceback.format_exception(error)) if self.debug else None
         return Outcome(fault=Fault(APPLICATION_ERROR, f"{message}\n{data}" if data else message, data))
 
@@ -157,3 +198,29 @@ class Kernel:
         if call.method is not None:
             call.method.statistics.end(_now() - started, failed=outcome.fault is not None)
         return outcome
+
+
+def _is_sound(fault: Fault) -> bool:
+    """Tell whether a fault has what it must have: a subclass may have an `__init__` of its own."""
+    return isinstance(getattr(fault, "code", None), int) and isinstance(getattr(fault, "message", None), str)
+
+
+def _ends_more_than_the_call(error: BaseException) -> bool:
+    """Tell whether an exception is meant for the process or the task, rather than raised by the method for its own reasons."""
+    if isinstance(error, KeyboardInterrupt):
+        return threading.current_thread() is threading.main_thread()
+    if isinstance(error, asyncio.CancelledError):
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop runs here: some other loop's, that the method ran by itself
+            return False
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
+
+
+def _told(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # noqa: BLE001 - the exception is the plugin's own, and so is what it raises when asked for its text
+        return f"{kind}, whose text cannot be had"

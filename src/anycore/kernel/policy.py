@@ -37,7 +37,7 @@ class AccessPolicy(Role):
         Args:
             identity: Who calls.
             peer: Where from.
-            method: The full name as the caller wrote it; there may be no such method.
+            method: The method's full name, never an alias; what the caller wrote when there is no such method.
         """
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _STEPS = 16
 _SHIFT = 4
-_BUCKETS = 64 * _STEPS
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -71,6 +70,10 @@ class Statistics:
     def begin(self) -> None:
         """Count a call that starts."""
         self._running.append(None)
+
+    def withdraw(self) -> None:
+        """Take back a `begin`: the call went elsewhere."""
+        self._running.pop()
 
     def end(self, nanoseconds: int, *, failed: bool) -> None:
         """Count a call that ended.

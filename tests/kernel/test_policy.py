@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+
+from anycore.kernel.call import ANONYMOUS, Call, Identity, Peer
+from anycore.kernel.kernel import Kernel
+from anycore.kernel.plugin import Plugin, exposed
+from anycore.kernel.policy import AccessPolicy, Decision, decide
+from anycore.kernel.registry import verify
+from anycore.wire.faults import ACCESS_DENIED, METHOD_NOT_FOUND
+
+REMOTE = Peer.of_address(("192.0.2.1", 7))
+YES = Decision(allowed=True, reason="yes")
+NO = Decision(allowed=False, reason="no")
+
+
+class Rule(Plugin, AccessPolicy):
+    """Answers the same to all, and remembers the questions."""
+
+    def __init__(self, name: str, answer: Decision) -> None:
+        self.name = name  # type: ignore[misc]
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
+        self.asked.append(method)
+        return self.answer
+
+
+class Broken(Plugin, AccessPolicy):
+    def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
+        raise LookupError(method)
+
+
+class Room(Plugin):
+    @exposed(aliases=("heat",))
+    def celsius(self) -> int:
+        return 20
+
+
+def kernel_of(*plugins: Plugin) -> Kernel:
+    kernel = Kernel()
+    kernel.registry.commit(verify(plugin, "test") for plugin in plugins)
+    return kernel
+
+
+@pytest.mark.parametrize(
+    ("peer", "allowed"),
+    [
+        (Peer(), True),
+        (Peer.of_address(("127.0.0.1", 7)), True),
+        (Peer.of_address(("::1", 7, 0, 0)), True),
+        (Peer.of_address(("::ffff:127.0.0.1", 7, 0, 0)), True),
+        (Peer.of_address("/run/socket"), True),
+        (REMOTE, False),
+        (Peer.of_address(("::ffff:192.0.2.1", 7, 0, 0)), False),
+        (Peer.of_address(("2001:db8::1", 7, 0, 0)), False),
+    ],
+)
+def test_by_default_callers_on_this_machine_may_and_others_may_not(peer: Peer, allowed: bool) -> None:
+    decision = decide((), ANONYMOUS, peer, "room.celsius")
+
+    assert decision.allowed is allowed
+    assert decision.reason.startswith("the default: callers on ")
+
+
+def test_a_policy_takes_the_place_of_the_default() -> None:
+    assert decide([Rule("a", YES)], ANONYMOUS, REMOTE, "x") is YES
+    assert decide([Rule("a", NO)], ANONYMOUS, Peer(), "x") is NO
+
+
+def test_any_denial_denies() -> None:
+    last = Rule("c", YES)
+
+    assert decide([Rule("a", YES), Rule("b", NO), last], ANONYMOUS, Peer(), "x") is NO
+    assert last.asked == []
+
+
+def test_an_error_in_a_policy_is_a_denial() -> None:
+    decision = decide([Broken(), Rule("b", YES)], ANONYMOUS, Peer(), "x")
+
+    assert decision == Decision(allowed=False, reason="the access policy Broken raised LookupError: x")
+
+
+def test_a_denied_caller_cannot_tell_existing_methods_from_missing_ones(caplog: pytest.LogCaptureFixture) -> None:
+    kernel = kernel_of(Room())
+    answers = []
+    for name in ("room.celsius", "room.missing"):
+        fault = kernel.handle(Call(name, peer=REMOTE)).fault
+        assert fault is not None
+        answers.append((fault.code, fault.message.replace(name, "NAME"), fault.data))
+
+    assert answers[0] == answers[1]
+    assert answers[0][0] == ACCESS_DENIED
+    assert "until a plugin with the AccessPolicy role is loaded" in caplog.text  # the reason is for the log only
+    assert kernel.registry.methods["room.celsius"].statistics.summary().count == 0
+
+
+def test_a_denial_shows_what_the_peer_sent_harmlessly(caplog: pytest.LogCaptureFixture) -> None:
+    fault = kernel_of(Room()).handle(Call("x\nforged line" + "y" * 10_000, peer=REMOTE)).fault
+
+    assert fault is not None
+    assert "\n" not in fault.message
+    assert len(fault.message) < 300
+    assert "\nforged" not in caplog.text
+
+
+def test_a_missing_method_is_shown_harmlessly() -> None:
+    fault = kernel_of(Room()).handle(Call("z" * 10_000)).fault
+
+    assert fault is not None
+    assert fault.code == METHOD_NOT_FOUND
+    assert len(fault.message) < 300
+
+
+def test_an_alias_is_judged_as_the_method_it_stands_for() -> None:
+    rule = Rule("rule", YES)
+    kernel = kernel_of(Room(), rule)
+    kernel.handle(Call("heat"))
+    kernel.handle(Call("room.celsius"))
+    kernel.handle(Call("nothing.there"))
+
+    assert rule.asked == ["room.celsius", "room.celsius", "nothing.there"]
+
+
+def test_the_kernel_asks_the_policies_that_are_loaded_now() -> None:
+    kernel = kernel_of(Room())
+    assert kernel.decide(Call("room.celsius")).allowed
+
+    kernel.registry.commit([verify(Rule("rule", NO), "test")])
+    assert not kernel.decide(Call("room.celsius")).allowed
+
+    kernel.registry.commit([], without=["rule"])
+    assert kernel.decide(Call("room.celsius")).allowed
+
+
+def test_a_caller_sees_what_it_may_call() -> None:
+    class OnlyHeat(Plugin, AccessPolicy):
+        def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
+            return YES if method == "room.celsius" else NO
+
+    class Other(Plugin):
+        @exposed
+        def hidden(self) -> int:
+            return 1
+
+    kernel = kernel_of(Room(), Other(), OnlyHeat())
+
+    assert [method.name for method in kernel.visible(Call("any"))] == ["room.celsius"]
+    assert kernel_of(Room()).visible(Call("any", peer=REMOTE)) == []
