@@ -5,7 +5,7 @@ only, Apache's i1, i2, float, bigdecimal, biginteger and dateTime. The choices w
 
 * **Decoding is strict in structure, lenient in spelling.** XML must be well-formed; a DOCTYPE is refused. Attributes,
   comments, instructions and name-space prefixes are skipped, and white space between elements and around numbers too.
-* **int** and **i4** hold 32 bits, **i8** 64; ``boolean`` is 0 or 1, and ``true`` and ``false`` are understood.
+* **i4** holds 32 bits, **i8** 64, and **int**, of which 32 are allowed, is read with up to 64; ``boolean`` is 0 or 1, and ``true`` and ``false`` are understood.
 * **double** is finite. An exponent is understood but never written; a double is written with as many digits as it takes
   to read the same one back.
 * **dateTime.iso8601** is read with or without dashes, colons, seconds, fraction and zone (``Z``, ``+hh:mm``, ``+hhmm``,
