@@ -79,6 +79,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts changes; what came of them, we say ourselves
     logging.captureWarnings(capture=True)
 
 
