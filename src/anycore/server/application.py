@@ -117,7 +117,7 @@ class Server:
                 reloader = Reloader(self.plugins)
                 reloader.start()
             self._ready = True
-            self._announce(introduce(self.core.name, self.urls, list(self.kernel.registry.entries.values())))
+            self._announce(self._introduction())
 
         def shutdown() -> None:
             self._ready = False
@@ -159,6 +159,11 @@ class Server:
         threading.Thread(
             target=lambda: self.plugins.reload(everything=True), name="anycore-reload", daemon=True
         ).start()
+
+    def _introduction(self) -> Announcement:
+        first = self._settings.listen[0] if self._settings.listen else None
+        certificate = first.certificate if first is not None and first.address.tls else ""
+        return introduce(self.core.name, self.urls, list(self.kernel.registry.entries.values()), certificate)
 
     def _release(self) -> None:
         while self._sockets:

@@ -26,19 +26,20 @@ _SAMPLES: Final[dict[Any, str]] = {
 }
 
 
-def introduce(core: str, urls: Sequence[str], entries: Sequence[Entry]) -> Announcement:
+def introduce(core: str, urls: Sequence[str], entries: Sequence[Entry], certificate: str = "") -> Announcement:
     """Return what there is to say.
 
     Args:
         core: The core's name.
         urls: The listeners' URLs, with the ports that were really bound.
         entries: The plugins, in the order in which they were loaded.
+        certificate: The file with the first listener's certificate, where it speaks TLS.
     """
     return Announcement(
         listeners=[(url, _WIRES) for url in urls],
         plugins=[(entry.plugin.name, entry.origin, [_line(method) for method in entry.methods]) for entry in entries],
         core=core,
-        sample=_sample(urls[0], entries) if urls else "",
+        sample=_sample(urls[0], entries, certificate) if urls else "",
         version=version("anycore"),
     )
 
@@ -47,13 +48,13 @@ def _line(method: Method) -> tuple[str, str, str]:
     return method.name, str(method.signature), method.doc.partition("\n")[0]
 
 
-def _sample(url: str, entries: Sequence[Entry]) -> str:
+def _sample(url: str, entries: Sequence[Entry], certificate: str) -> str:
     """Return a command that makes a call which is likely to please: of the operator's own plugins rather than of ours."""
+    start = ["anycore", "call", *(["--ca", certificate] if certificate else []), url]
     methods = [method for entry in entries for method in entry.methods]
     methods.sort(key=lambda method: (method.plugin == "system", method.signature.least == 0))
     for method in methods:
         needed = method.signature.positional[: method.signature.least]
         if not method.signature.required_by_name and all(parameter.annotation in _SAMPLES for parameter in needed):
-            words = ["anycore", "call", url, method.name, *(_SAMPLES[parameter.annotation] for parameter in needed)]
-            return shlex.join(words)
-    return shlex.join(["anycore", "call", url, "system.listMethods"])
+            return shlex.join([*start, method.name, *(_SAMPLES[parameter.annotation] for parameter in needed)])
+    return shlex.join([*start, "system.listMethods"])
