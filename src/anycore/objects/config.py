@@ -1,0 +1,53 @@
+"""The configuration of one RPyC connection: the keys that RPyC's users know, with their defaults (spec/rpyc.md section 13)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+SAFE_ATTRS: Final = frozenset(
+    ["__abs__", "__add__", "__and__", "__bool__", "__cmp__", "__contains__", "__delitem__", "__delslice__", "__div__", "__divmod__", "__doc__", "__enter__", "__eq__", "__exit__", "__float__", "__floordiv__", "__format__", "__ge__", "__getitem__", "__getslice__", "__gt__", "__hash__", "__hex__", "__iadd__", "__iand__", "__idiv__", "__ifloordiv__", "__ilshift__", "__imod__", "__imul__", "__index__", "__int__", "__invert__", "__ior__", "__ipow__", "__irshift__", "__isub__", "__iter__", "__itruediv__", "__ixor__", "__le__", "__len__", "__length_hint__", "__long__", "__lshift__", "__lt__", "__mod__", "__mul__", "__ne__", "__neg__", "__new__", "__next__", "__nonzero__", "__oct__", "__or__", "__pos__", "__pow__", "__radd__", "__rand__", "__rdiv__", "__rdivmod__", "__repr__", "__rfloordiv__", "__rlshift__", "__rmod__", "__rmul__", "__ror__", "__rpow__", "__rrshift__", "__rshift__", "__rsub__", "__rtruediv__", "__rxor__", "__setitem__", "__setslice__", "__str__", "__sub__", "__truediv__", "__xor__", "next"]
+)
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "allow_safe_attrs": True,
+    "allow_exposed_attrs": True,
+    "allow_public_attrs": False,
+    "allow_all_attrs": False,
+    "safe_attrs": SAFE_ATTRS,
+    "exposed_prefix": "exposed_",
+    "allow_getattr": True,
+    "allow_setattr": False,
+    "allow_delattr": False,
+    "include_local_traceback": True,
+    "include_local_version": True,
+    "instantiate_custom_exceptions": False,
+    "import_custom_exceptions": False,
+    "instantiate_oldstyle_exceptions": False,
+    "propagate_SystemExit_locally": False,
+    "propagate_KeyboardInterrupt_locally": True,
+    "log_exceptions": True,
+    "allow_pickle": False,
+    "connid": None,
+    "credentials": None,
+    "endpoints": None,
+    "logger": None,
+    "sync_request_timeout": 30,
+    "before_closed": None,
+    "close_catchall": False,
+    "bind_threads": False,
+    # Ours, with no counterpart in RPyC:
+    "max_objects": 1_000_000,
+    "max_pending": 100_000,
+}
+
+
+def make_config(given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a new configuration.
+
+    A connection keeps it as a live dict, because programs written for RPyC change it while the connection lives. Keys that are
+    not known are kept and mean nothing, as there.
+
+    Args:
+        given: Keys that differ from the defaults.
+    """
+    return {**_DEFAULTS, "safe_attrs": set(SAFE_ATTRS), **(given or {})}

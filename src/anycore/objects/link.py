@@ -1,0 +1,40 @@
+"""The two verbs that a core lends to a connection of peers: send and wait. Whoever owns the socket implements them."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anycore.objects.result import AsyncResult
+
+
+class Link(abc.ABC):
+    """What moves a connection's bytes."""
+
+    @abc.abstractmethod
+    def send(self, data: bytes) -> None:
+        """Send bytes, after those sent before.
+
+        May be called from any thread, and by a finaliser in the middle of another `send`: it takes no lock that it would wait for.
+
+        Raises:
+            EOFError: When the connection has ended.
+        """
+
+    @abc.abstractmethod
+    def wait(self, result: AsyncResult, deadline: float | None) -> None:
+        """Return when a result is ready or the deadline has passed. The peer's own requests are served meanwhile.
+
+        Args:
+            result: What is waited for.
+            deadline: When to give up, on the clock of `time.monotonic()`, in seconds; None for never.
+
+        Raises:
+            EOFError: When the connection has ended, so that no result can come.
+            RuntimeError: When waiting here would keep the result from ever coming, as on an event loop.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End the connection after what was sent. May be called more than once, from any thread."""

@@ -1,0 +1,110 @@
+"""Which attributes and calls a peer may reach: one object, asked at one place (spec/rpyc.md section 14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HOOKS = {"get": "_rpyc_getattr", "set": "_rpyc_setattr", "del": "_rpyc_delattr"}
+_SWITCHES = {"get": "allow_getattr", "set": "allow_setattr", "del": "allow_delattr"}
+_ACTIONS: dict[str, Callable[..., Any]] = {"get": getattr, "set": setattr, "del": delattr}
+
+
+class AttributePolicy:
+    """The rules of one connection.
+
+    Args:
+        config: The connection's configuration; read at each question, because it may change while the connection lives.
+    """
+
+    __slots__ = ("_config",)
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+
+    def get(self, obj: Any, name: Any) -> Any:
+        """Read an attribute for the peer.
+
+        Raises:
+            AttributeError: When the rules forbid it, or there is none.
+            TypeError: When the name is neither text nor UTF-8.
+        """
+        return self._act("get", obj, name)
+
+    def set(self, obj: Any, name: Any, value: Any) -> None:
+        """Set an attribute for the peer; raises as `get` does."""
+        self._act("set", obj, name, value)
+
+    def delete(self, obj: Any, name: Any) -> None:
+        """Delete an attribute for the peer; raises as `get` does."""
+        self._act("del", obj, name)
+
+    def check_call(self, obj: Any) -> None:
+        """Decide whether the peer may call an object that it holds; asked before every call.
+
+        As in RPyC, whatever was handed to the peer may be called. A stricter policy overrides this method.
+
+        Args:
+            obj: What the peer wants to call.
+
+        Raises:
+            TypeError: When it may not.
+        """
+
+    def operator(self, obj: Any, name: str) -> Callable[..., Any]:
+        """Return a special method of the object's type, as comparisons look it up.
+
+        Raises:
+            AttributeError: When the rules forbid it, or there is none.
+        """
+        found: Callable[..., Any] = self._act("get", type(obj), name)
+        return found
+
+    def _act(self, action: str, obj: Any, name: Any, *value: Any) -> Any:
+        if isinstance(name, bytes):
+            name = name.decode()
+        if type(name) is not str:
+            message = f"an attribute name is text, not {type(name).__name__}"
+            raise TypeError(message)
+        hook = getattr(type(obj), _HOOKS[action], None)
+        if hook is not None:
+            return hook(obj, name, *value)
+        return _ACTIONS[action](obj, self._permitted(action, obj, name), *value)
+
+    def _permitted(self, action: str, obj: Any, name: str) -> str:
+        """Return the name under which an attribute may be reached: its own, or with the prefix in front."""
+        config = self._config
+        if not config[_SWITCHES[action]]:
+            message = f"cannot access {name!r}: {_SWITCHES[action]} is off on the side that owns the object"
+            raise AttributeError(message)
+        prefix = config["exposed_prefix"] if config["allow_exposed_attrs"] else ""
+        plain = (
+            config["allow_all_attrs"]
+            or (bool(prefix) and name.startswith(prefix))
+            or (config["allow_safe_attrs"] and name in config["safe_attrs"])
+            or (config["allow_public_attrs"] and not name.startswith("_"))
+        )
+        prefixed = prefix + name if prefix and _has(obj, prefix + name) else ""
+        if plain and (not prefixed or _has(obj, name)):
+            return name
+        if prefixed:
+            return prefixed
+        if plain:
+            return name
+        message = (
+            f"cannot access {name!r} of {type(obj).__name__!r}: the side that owns the object exposes neither it nor"
+            f" {config['exposed_prefix'] + name!r}; mark it with @exposed there, or set allow_public_attrs there"
+        )
+        raise AttributeError(message)
+
+
+def _has(obj: Any, name: str) -> bool:
+    """Tell whether an object has an attribute, without running a property for the answer."""
+    cls: Any = type(obj)
+    if hasattr(cls, name):
+        return True
+    if cls.__getattribute__ is not object.__getattribute__ or hasattr(cls, "__getattr__"):
+        return hasattr(obj, name)
+    return name in getattr(obj, "__dict__", ())
