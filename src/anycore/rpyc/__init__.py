@@ -1,0 +1,1 @@
+"""RPyC for people: services, connections, classic helpers. The protocol lives in `wire`, `objects` and `conversations`."""

@@ -1,0 +1,43 @@
+"""Conversations for servers: what a peer that connects to an RPyC listener gets to speak with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from anycore.conversations.rpyc import RpycConversation
+from anycore.objects.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from anycore.kernel.call import Peer
+    from anycore.kernel.incidents import Incidents
+
+
+def serve_root(
+    peer: Peer,
+    root: Any,
+    *,
+    config: dict[str, Any] | None = None,
+    incidents: Incidents | None = None,
+    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
+    concurrency: int = 1,
+) -> RpycConversation:
+    """Return the conversation with a peer whose root is the given object.
+
+    Args:
+        peer: The peer.
+        root: A service: its `on_connect` and `on_disconnect` are called, whatever class it derives from; or any object.
+        config: Keys of the configuration that differ from the defaults.
+        incidents: Where bad input is counted.
+        run_coroutine: Runs a coroutine on the core's loop and waits for it, for `async def` methods.
+        concurrency: How many of the peer's requests may run at once.
+    """
+    connection = Connection(root, config)
+    if run_coroutine is not None:
+        connection.run_coroutine = run_coroutine
+    connect, disconnect = getattr(root, "on_connect", None), getattr(root, "on_disconnect", None)
+    if disconnect is not None:
+        connection.on_end = lambda: disconnect(connection)
+    opened = None if connect is None else lambda: connect(connection)
+    return RpycConversation(peer, connection, incidents=incidents, opened=opened, concurrency=concurrency)

@@ -1,0 +1,169 @@
+"""The plugins of the kernel as RPyC's peers see them: `conn.root.<plugin>.<method>`, through the same door as over every other wire."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from anycore.kernel.call import Call, Mode
+from anycore.objects.proxy import CONTAINERS, is_proxy
+from anycore.rpyc.service import Service
+from anycore.wire.rpyc_constants import CALL, GETATTR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from anycore.kernel.call import Peer
+    from anycore.kernel.kernel import Kernel
+    from anycore.kernel.method import Parameter
+
+_get = object.__getattribute__
+_MAX_DEPTH: Final = 64
+
+
+class PluginRoot(Service):
+    """The root that a peer gets: its attributes are the plugins.
+
+    Args:
+        kernel: Where calls go.
+        peer: Who calls.
+        run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        call_time: Seconds a call may take; 0 for no limit.
+    """
+
+    ALIASES = ("ANYCORE",)
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        peer: Peer,
+        run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
+        call_time: float = 0.0,
+    ) -> None:
+        self.kernel = kernel
+        self.peer = peer
+        self.run_coroutine = run_coroutine
+        self.call_time = call_time
+        self._names: dict[str, Callable[..., Any] | _Names] = {}
+
+    def _rpyc_getattr(self, name: str) -> Any:
+        own = {"get_service_aliases": self.get_service_aliases, "get_service_name": self.get_service_name}
+        return own[name] if name in own else self.reach(name)
+
+    def reach(self, name: str) -> Any:
+        """Return what a dotted name stands for: a method, ready to be called, or the beginning of longer names.
+
+        Raises:
+            AttributeError: When no method's name is or begins so.
+        """
+        known = self._names.get(name)
+        if known is not None and (isinstance(known, _Names) or name in self.kernel.registry.methods):
+            return known
+        methods = self.kernel.registry.methods
+        if name in methods:
+            made: Any = _Method(self, name).call
+        elif any(full.startswith(f"{name}.") for full in methods):
+            made = _Names(self, name)
+        else:
+            self._names.pop(name, None)
+            message = f"there is no plugin or method {name!r}; system.listMethods names those there are"
+            raise AttributeError(message)
+        self._names[name] = made
+        return made
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Return what may follow a prefix, as far as the peer may know of it."""
+        call = Call("system.listMethods", peer=self.peer, wire="rpyc")
+        names = (name for method in self.kernel.visible(call) for name in (method.name, *method.aliases))
+        return sorted({name.removeprefix(prefix).partition(".")[0] for name in names if name.startswith(prefix)})
+
+    def __dir__(self) -> list[str]:
+        return self.names()
+
+    def ____mode__(self, handler: int) -> Mode:
+        """A look-up takes no time."""
+        return Mode.QUICK if handler == GETATTR else Mode.BLOCKING
+
+
+class _Names:
+    """A plugin, or the beginning of names within one."""
+
+    def __init__(self, root: PluginRoot, prefix: str) -> None:
+        self._root = root
+        self._prefix = prefix
+
+    def _rpyc_getattr(self, name: str) -> Any:
+        return self._root.reach(f"{self._prefix}.{name}")
+
+    def __dir__(self) -> list[str]:
+        return self._root.names(f"{self._prefix}.")
+
+    def __repr__(self) -> str:
+        return f"<plugin {self._prefix}>"
+
+    def ____mode__(self, handler: int) -> Mode:
+        return Mode.QUICK if handler == GETATTR else Mode.BLOCKING
+
+
+class _Method:
+    """A method for one peer. What the peer gets is the bound method `call`, whose kind it knows without asking."""
+
+    __slots__ = ("_name", "_root")
+
+    def __init__(self, root: PluginRoot, name: str) -> None:
+        self._root = root
+        self._name = name
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        root, name = self._root, self._name
+        kernel = root.kernel
+        method = kernel.registry.methods.get(name)
+        if method is not None:
+            args, kwargs = _localised(method.signature.parameters, args, kwargs)
+        deadline = time.monotonic() + root.call_time if root.call_time else None
+        call = Call(name, args, kwargs or None, root.peer, "rpyc", deadline)
+        if method is not None and method.mode is Mode.ASYNC:
+            return root.run_coroutine(kernel.handle_async(call)).unwrap()
+        return kernel.handle(call).unwrap()
+
+    def ____mode__(self, handler: int) -> Mode:
+        quick = handler == CALL and self._root.kernel.mode(self._name) is Mode.QUICK
+        return Mode.QUICK if quick else Mode.BLOCKING
+
+
+def _localised(
+    parameters: Sequence[Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Fetch by value the containers of the peer that are to be checked against an annotation."""
+    if not any(map(is_proxy, args)) and not any(map(is_proxy, kwargs.values())):
+        return args, kwargs
+    wanted = {parameter.name for parameter in parameters if parameter.annotation is not Any}
+    places = [parameter.name for parameter in parameters]
+    positional = tuple(
+        local(value) if index >= len(places) or places[index] in wanted else value for index, value in enumerate(args)
+    )
+    return positional, {name: local(value) if name in wanted else value for name, value in kwargs.items()}
+
+
+def local(value: Any, depth: int = 0) -> Any:
+    """Return a copy by value of the peer's built-in containers, and anything else as it is.
+
+    Args:
+        value: A proxy or a value.
+        depth: How deep it lies within others.
+
+    Raises:
+        ValueError: When containers nest deeper than 64 levels.
+    """
+    if not is_proxy(value):
+        return value
+    if depth > _MAX_DEPTH:
+        message = f"an argument nests deeper than {_MAX_DEPTH} levels, or contains itself"
+        raise ValueError(message)
+    name = _get(value, "____id_pack__")[0]
+    if name not in CONTAINERS:
+        return value
+    if name == "builtins.dict":
+        return {local(key, depth + 1): local(value[key], depth + 1) for key in list(value)}
+    items = [local(item, depth + 1) for item in value]
+    return {"builtins.tuple": tuple, "builtins.set": set, "builtins.frozenset": frozenset}.get(name, list)(items)
