@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+_KNOWN: Final = (bytes, bytearray, memoryview, datetime, date)
+"""Types inside of others that are left as they are, because every codec has a form of its own for them."""
 
 
 def plain(value: Any) -> Any:
     """Return a value made of built-in types for one that is not.
 
-    Dataclasses, `msgspec.Struct`, named tuples, enums, `Decimal`, `UUID`, `date`, `time`, `timedelta` follow msgspec's rules for
-    built-in types; sets and mappings become lists and dicts. Faults, being rare, are left to the caller.
+    Dataclasses, `msgspec.Struct`, named tuples, enums, `Decimal`, `UUID`, `time` and `timedelta` follow msgspec's rules for built-in
+    types; sets and mappings become lists and dicts.
 
     Args:
         value: A value of a type that a codec does not know.
@@ -26,8 +29,4 @@ def plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, AbstractSet):
         return list(value)
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value.isoformat()
-    return msgspec.to_builtins(value, builtin_types=(bytes, datetime))
+    return msgspec.to_builtins(value, builtin_types=_KNOWN)
