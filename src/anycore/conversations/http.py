@@ -6,11 +6,11 @@ What a request means is decided by a `Site`; this file knows only that requests 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
-from anycore.wire.http1 import RequestParser, encode_response
+from anycore.wire.http1 import CONTINUE, RequestParser, encode_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from anycore.kernel.call import Peer
     from anycore.kernel.incidents import Incidents
     from anycore.wire.http1 import Request
-
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Site(Protocol):
@@ -46,7 +44,7 @@ class HttpConversation(Conversation):
         max_pipeline: Requests that may wait for their answers; reading pauses above it.
     """
 
-    __slots__ = ("_closing", "_interim", "_max_pipeline", "_parser", "_queue", "_stopping", "peer", "site")
+    __slots__ = ("_closing", "_max_pipeline", "_parser", "_queue", "_stopping", "peer", "site")
 
     def __init__(self, peer: Peer, site: Site, *, max_pipeline: int = 64) -> None:
         self.peer = peer
@@ -54,7 +52,6 @@ class HttpConversation(Conversation):
         self._max_pipeline = max_pipeline
         self._parser = site.parser()
         self._queue: deque[Exchange] = deque()
-        self._interim = b""
         self._closing = False
         self._stopping = False
 
@@ -83,8 +80,6 @@ class HttpConversation(Conversation):
             jobs = [job for request in requests for job in self._open(request)]
         if self._parser.error is not None:
             self._blame(self._parser.error.code, self._parser.error.message)
-        elif not self._queue and self._parser.take_continue():
-            self._interim = CONTINUE
         return jobs
 
     def _open(self, request: Request) -> Sequence[Job]:
@@ -109,21 +104,18 @@ class HttpConversation(Conversation):
     def take(self) -> bytes:
         """Return what is ready, in the order of the requests."""
         queue = self._queue
-        if not queue or queue[0].pending:
-            interim, self._interim = self._interim, b""
-            return interim
-        if len(queue) == 1:
-            return self._interim_and(self._encode(queue.popleft()))
-        parts: list[bytes] = []
-        while queue and not queue[0].pending:
-            parts.append(self._encode(queue.popleft()))
-        return self._interim_and(b"".join(parts))
-
-    def _interim_and(self, response: bytes) -> bytes:
-        if not self._interim:
-            return response
-        interim, self._interim = self._interim, b""
-        return interim + response
+        ready = b""
+        if queue and not queue[0].pending:
+            ready = self._encode(queue.popleft())
+            if queue and not queue[0].pending:
+                parts = [ready]
+                while queue and not queue[0].pending:
+                    parts.append(self._encode(queue.popleft()))
+                ready = b"".join(parts)
+        # An interim response comes after the final ones of the requests before (RFC 9110 section 15.2).
+        if not queue and not self._closing and self._parser.take_continue():
+            ready += CONTINUE
+        return ready
 
     def _encode(self, exchange: Exchange) -> bytes:
         request = exchange.request
@@ -142,6 +134,9 @@ class HttpConversation(Conversation):
     def _blame(self, status: int, message: str) -> None:
         """Answer bytes that are no request, after what came before them, and close."""
         self.site.incidents.note(self.peer, f"http-{status}", message)
+        self._say_last(status, message)
+
+    def _say_last(self, status: int, message: str) -> None:
         exchange = Exchange(None, self.peer)
         exchange.reply(status, f"{message}\n", headers=RETRY if status == 503 else ())
         self._queue.append(exchange)
@@ -159,9 +154,10 @@ class HttpConversation(Conversation):
         if phase is Phase.RECEIVING:
             self._blame(408, "the request did not arrive in time")
         elif phase is Phase.WORKING:
-            self.site.incidents.note(
-                self.peer, "http-slow", "an answer was not ready in time; the connection is closed"
-            )
+            message = "the answer was not ready in time; the connection is closed"
+            self.site.incidents.note(self.peer, "http-slow", message)
+            self._queue.clear()  # what their jobs still find goes nowhere
+            self._say_last(503, message)
         self._closing = True
 
     def refuse(self, reason: str) -> None:
