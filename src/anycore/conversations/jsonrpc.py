@@ -30,7 +30,7 @@ class JsonRpc(HttpWire):
 
     def decode(self, body: bytes, charset: str | None) -> tuple[list[tuple[str, Any, Any]], bool]:  # noqa: ARG002 - JSON is UTF-8
         """Decode a request or a batch."""
-        batch, entries = jsonrpc.decode(body, max_batch=self._limits.batch)
+        batch, entries = jsonrpc.decode(body, max_batch=self._limits.batch, max_values=self._limits.values)
         return [
             (entry.method, entry.params, entry) if isinstance(entry, jsonrpc.Request) else ("", entry.fault, entry)
             for entry in entries

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
 from anycore.kernel.call import Call, Mode, Outcome
+from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
 from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
 from anycore.wire.faults import OVERLOADED, RESULT_NOT_ENCODABLE, Fault
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from anycore.kernel.incidents import Incidents
     from anycore.kernel.kernel import Kernel
 
+_log = logging.getLogger("anycore.conversations")
+_CHARSET: Final = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*["']?([^"';\s]+)""", re.IGNORECASE)
+_LONGEST: Final = 10.0**9  # seconds; a peer may write any number, and clocks do not take every one
 _INLINE_BYTES: Final = 64 * 1024
 """Bodies above this size are decoded and compressed in a worker thread, so that the event loop goes on."""
 
@@ -71,13 +77,14 @@ class HttpWire(abc.ABC):
 class RpcExchange(Exchange):
     """A POST that carries calls."""
 
-    __slots__ = ("batch", "form", "handler", "missing", "pieces")
+    __slots__ = ("batch", "form", "handler", "missing", "pieces", "served")
 
     form: HttpWire
     handler: RpcHandler
     pieces: list[bytes | None]
     batch: bool
     missing: int
+    served: bool
 
     def open(self) -> Sequence[Job]:
         """Decode the request and return a job for each call."""
@@ -100,23 +107,29 @@ class RpcExchange(Exchange):
             args, kwargs = ((), params) if isinstance(params, dict) else (params, None)
             jobs.append(CallJob(self, index, Call(name, args, kwargs, peer, wire, deadline), tag, kernel))
         self.missing = len(jobs)
+        self.served = not jobs
         return jobs or self.complete()
 
     def _malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
         self.handler.incidents.note(self.peer, f"{self.form.wire}-malformed", error.message)
         if 400 <= error.code < 500:
-            self.reply(error.code, f"{error.message}\n")
+            # RFC 9110 section 12.5.3: with 415, the field says that it was the coding, and which are taken.
+            headers = (("Accept-Encoding", "gzip, deflate"),) if error.code == 415 else ()
+            self.reply(error.code, f"{error.message}\n", headers=headers)
         else:
             self.reply(200, self.form.malformed(error), self.form.content_type)
         return NO_JOBS
 
     def complete(self) -> Sequence[Job]:
-        """Make the response out of the pieces; return the work of compressing it where that is worth a thread."""
+        """Make the response out of the pieces; return the work of compressing it where that is worth a thread.
+
+        It is a 503 (RFC 9110 section 15.6.4) only if every call was refused: a peer may send the whole request again.
+        """
         body = self.form.join(self.pieces, batch=self.batch)
-        if not body:
-            return NO_JOBS
-        status, headers = (self.status, self.headers) if self.status == 503 else (200, ())
-        self.reply(status, body, self.form.content_type, headers)
+        if not self.served:
+            self.reply(503, body, self.form.content_type, RETRY)
+        elif body:
+            self.reply(200, body, self.form.content_type)
         return self.handler.compress(self)
 
 
@@ -144,7 +157,7 @@ class DecodeJob(ExchangeJob):
 class CallJob(ExchangeJob):
     """Takes one call through the kernel and encodes its outcome."""
 
-    __slots__ = ("call", "index", "kernel", "piece", "tag")
+    __slots__ = ("again", "call", "index", "kernel", "piece", "refused", "tag")
 
     exchange: RpcExchange
 
@@ -156,34 +169,50 @@ class CallJob(ExchangeJob):
         self.tag = tag
         self.kernel = kernel
         self.piece: bytes | None = None
+        self.again = self.refused = False
 
     def run(self) -> None:
         """Make the call in this thread."""
-        self.encode(self.kernel.handle(self.call))
+        try:
+            self.encode(self.kernel.handle(self.call))
+        except AsyncMethodError:
+            self.again = True  # its plugin was swapped while the job waited
 
     async def run_async(self) -> None:
         """Make the call on the running loop."""
         self.encode(await self.kernel.handle_async(self.call))
 
     def refuse(self, reason: str) -> None:
-        """Answer that the server is at a limit, with status 503 (RFC 9110 section 15.6.4)."""
+        """Answer that the server is at a limit."""
+        self.refused = True
         self.encode(Outcome(fault=Fault(OVERLOADED, reason)))
-        self.exchange.status, self.exchange.headers = 503, RETRY
 
     def encode(self, outcome: Outcome) -> None:
         """Encode an outcome; a value that the wire cannot carry becomes a fault that says where it is."""
         form = self.exchange.form
         try:
             self.piece = form.encode(outcome, self.tag)
-        except LocalProtocolError as error:
-            fault = Fault(RESULT_NOT_ENCODABLE, f"{self.call.name}: {error}")
-            self.exchange.handler.incidents.note(self.call.peer, f"{form.wire}-result", fault.message)
-            self.piece = form.encode(Outcome(fault=fault), self.tag)
+        except Exception as error:  # noqa: BLE001 - to read a value may run its own code
+            self.piece = form.encode(Outcome(fault=self._unencodable(outcome, error)), self.tag)
+
+    def _unencodable(self, outcome: Outcome, error: Exception) -> Fault:
+        if isinstance(error, LocalProtocolError):
+            message = f"{self.call.name}: {error}"
+        else:
+            _log.error("call %d: the result of %s cannot be read", self.call.number, self.call.name, exc_info=error)
+            message = f"{self.call.name}: result: reading it raised {type(error).__name__}; return built-in types"
+        if outcome.fault is not None:
+            message = f"{message}; the method had failed with: {outcome.fault.message}"
+        self.exchange.handler.incidents.note(self.call.peer, f"{self.exchange.form.wire}-result", message)
+        return Fault(RESULT_NOT_ENCODABLE, message)
 
     def settle(self) -> Sequence[Job]:
         """Enter the piece; the last one completes the response."""
         exchange = self.exchange
+        if self.again:
+            return (CallJob(exchange, self.index, self.call, self.tag, self.kernel),)
         exchange.pieces[self.index] = self.piece
+        exchange.served = exchange.served or not self.refused
         exchange.missing -= 1
         return NO_JOBS if exchange.missing else exchange.complete()
 
@@ -210,6 +239,9 @@ class CompressJob(ExchangeJob):
 
     def refuse(self, reason: str) -> None:
         """Leave the body as it is: the answer is worth more than its size."""
+
+    def fail(self) -> None:
+        """Leave the body as it is."""
 
 
 class RpcHandler:
@@ -243,8 +275,8 @@ class RpcHandler:
         coding = request.headers.get("content-encoding")
         if coding is not None:
             body = inflate(body, coding, self.limits.body)
-        _, found, charset = request.headers.get("content-type", "").partition("charset=")
-        return exchange.form.decode(body, charset.partition(";")[0].strip(" \"'") if found else None)
+        charset = _CHARSET.search(request.headers["content-type"])
+        return exchange.form.decode(body, charset[1] if charset is not None else None)
 
     def deadline(self, header: str | None) -> float | None:
         """Return when a call's time is over: the server's limit, or what the peer asks for if that is shorter.
@@ -258,7 +290,7 @@ class RpcHandler:
                 asked = float(header)
             except ValueError:
                 asked = seconds
-            if asked > 0:
+            if 0 < asked < _LONGEST:
                 seconds = min(seconds, asked) if seconds else asked
         return time.monotonic() + seconds if seconds else None
 

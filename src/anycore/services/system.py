@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from anycore.kernel.call import Call, Mode
+from anycore.kernel.call import Call
+from anycore.kernel.kernel import AsyncMethodError
 from anycore.kernel.plugin import Plugin, exposed
 from anycore.kernel.statistics import Summary, summarise
 from anycore.services.openrpc import document
@@ -74,10 +75,10 @@ class System(Plugin):
         if part.method_name == _MULTICALL:
             return {"faultCode": INVALID_REQUEST, "faultString": f"{_MULTICALL} may not call itself"}
         inner = Call(part.method_name, part.params, None, call.peer, call.wire, call.deadline)
-        if self._kernel.mode(inner.name) is Mode.ASYNC:
-            outcome = self._run_coroutine(self._kernel.handle_async(inner))
-        else:
+        try:
             outcome = self._kernel.handle(inner)
+        except AsyncMethodError:
+            outcome = self._run_coroutine(self._kernel.handle_async(inner))
         if outcome.fault is not None:
             return {"faultCode": outcome.fault.code, "faultString": outcome.fault.message}
         return [outcome.value]
