@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from anycore.kernel.kernel import Kernel
     from anycore.wire.http1 import Request
 
-_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ""})
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
         headers: Header fields in a request.
         body: Bytes of a body, also after it is inflated.
         depth: Nesting of values.
-        values: Values in an XML-RPC request.
+        values: Values in a request.
         batch: Calls in a JSON-RPC batch.
         pipeline: Requests of one connection that may wait for their answers.
         call_time: Seconds a call may take; 0 for no limit.
@@ -69,8 +70,8 @@ class HttpSite:
         limits: Bounds.
         incidents: Where bad input is counted.
         pages: What answers GET, by path.
-        hosts: Host names, without ports, that requests may name besides this machine's own; None for any. A page in a browser can reach a
-            loopback listener under a name of its own (DNS rebinding), which this refuses.
+        hosts: Host names, without ports, that requests may name besides this machine's own and addresses; None for any. A page in a
+            browser can reach a loopback listener under a name of its own (DNS rebinding), which this refuses.
     """
 
     def __init__(
@@ -131,9 +132,8 @@ class HttpSite:
 
     def _known_host(self, host: str) -> bool:
         assert self.hosts is not None
-        if host.startswith("["):
-            return host.partition("]")[0] + "]" in self.hosts
-        return host.partition(":")[0].lower() in self.hosts
+        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
+        return name in self.hosts or _is_address(name)
 
     def _misdirected(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         exchange = Exchange(request, peer)
@@ -159,7 +159,9 @@ class HttpSite:
         page = self.pages.get(request.path)
         allowed = ("GET, HEAD" if page else "") + (", " if page and request.path in self._paths else "")
         allowed += "POST" if request.path in self._paths else ""
-        if not allowed:
+        if request.path == "*":  # RFC 9110 section 9.3.7: the server as a whole
+            exchange.reply(204, headers=(("Allow", "GET, HEAD, POST, OPTIONS"),))
+        elif not allowed:
             self.incidents.note(peer, "http-404", f"there is no {request.path[:100]!r}")
             exchange.reply(404, f"there is nothing at {request.path[:100]!r}; calls are POSTed to /RPC2 or /jsonrpc\n")
         elif request.method == "OPTIONS":
@@ -171,3 +173,12 @@ class HttpSite:
             message = f"{request.path} allows {allowed}, not {request.method}\n"
             exchange.reply(405, message, headers=(("Allow", f"{allowed}, OPTIONS"),))
         return exchange, NO_JOBS
+
+
+def _is_address(host: str) -> bool:
+    """Tell whether a host is an address: that is no name, so nobody can have pointed it here."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
