@@ -239,7 +239,7 @@ def test_options_for_listeners_concern_all_and_those_of_tls_the_https_ones() -> 
 
 def test_an_option_of_tls_without_an_https_listener_is_refused() -> None:
     (problem,) = problems(listen__certificate="c.pem")
-    assert problem == "option --certificate: no listener is https; add one with e.g. --listen https://127.0.0.1:6789"
+    assert problem == "option --certificate: no listener is https or rpycs; add one with e.g. --listen https://127.0.0.1:6789"
 
 
 def test_hosts_may_be_any() -> None:
@@ -264,7 +264,7 @@ WRONG = {
     "[limits]\nreload = true": "limits.reload: there is no such key; reload belongs below [server]",
     "idle_time = 3": "anycore.toml: idle_time: there is no such key outside of a table; idle_time belongs below [limits]",
     "[limit]\nidle_time = 3": "anycore.toml: limit: there is no such table; did you mean limits?",
-    "[xyzzy]": "there is no such table; known are: server, listen, limits, log, client, plugin",
+    "[xyzzy]": "there is no such table; known are: server, listen, limits, rpyc, log, client, plugin",
     "server = 3": "anycore.toml: server: expected a table; write [server] and its keys below",
     "[server]\nreload = 1": "server.reload: expected true or false, got the number 1; write e.g. reload = true",
     '[server]\nplugins = "p"': 'expected a list of strings, got the string "p"; write e.g. plugins = ["./plugins"]',
@@ -306,7 +306,7 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 
 
 LISTENERS = {
-    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, unix+http; write e.g. http://127.0.0.1:6789",
+    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, rpyc, rpycs, unix+http, unix+rpyc; write e.g. http://127.0.0.1:6789",
     "ftp://x:1": "expected a URL with one of the schemes",
     "jsonrpc+http://127.0.0.1:1": "a listener speaks every wire of HTTP, so its URL names none; write http://...",
     "http://127.0.0.1": "expected a port; write e.g. http://127.0.0.1:6789",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=SettingsCommand)
 @paths_argument
-@settings_options("server", "listen", "limits", "log")
+@settings_options("server", "listen", "limits", "rpyc", "log")
 def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Check the configuration and the plugins without serving.
 

@@ -11,7 +11,7 @@ from anycore.cli.options import SettingsCommand, load, paths_argument, settings_
 
 @click.command(cls=SettingsCommand)
 @paths_argument
-@settings_options("server", "listen", "limits", "log")
+@settings_options("server", "listen", "limits", "rpyc", "log")
 def config(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Print the effective configuration, explained, as a TOML file.
 

@@ -16,7 +16,7 @@ from anycore.cli.root import asked_for_tracebacks, show_tracebacks
     " below [limits], and ANYCORE_LIMITS_IDLE_TIME. `anycore config` shows them all.",
 )
 @paths_argument
-@settings_options("server", "listen", "limits", "log")
+@settings_options("server", "listen", "limits", "rpyc", "log")
 @click.pass_context
 def serve(ctx: click.Context, /, paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Serve plugins until told to stop.

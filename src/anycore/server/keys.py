@@ -15,7 +15,7 @@ from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleTy
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.server.settings import ClientSettings, ListenSettings, LogSettings, ServerSettings
+from anycore.server.settings import ClientSettings, ListenSettings, LogSettings, RpycSettings, ServerSettings
 
 PREFIX: Final = "ANYCORE_"
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
@@ -51,6 +51,7 @@ SECTIONS: Final = (
     Section("server", (ServerSettings,), "", "", "Server"),
     Section("listen", (ListenSettings,), "LISTEN_", "", "Listeners"),
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
+    Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
     Section("log", (LogSettings,), "LOG_", "log-", "Log"),
     Section("client", (ClientSettings,), "CLIENT_", "", "Client"),
 )

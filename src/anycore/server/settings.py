@@ -39,8 +39,8 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A table `[[listen]]`: where callers connect.
 
     Args:
-        url: Where to listen: http://host:port, https://host:port, or unix+http:///path/of/socket; port 0 for any free one.
-        certificate: PEM file with the server's certificate and those that lead to its authority; for https.
+        url: Where to listen: http, https, rpyc or rpycs://host:port, or unix+http or unix+rpyc:///path; port 0 for any free one.
+        certificate: PEM file with the server's certificate and those that lead to its authority; where TLS is spoken.
         key: PEM file with the certificate's private key, when it is not in the same file.
         client_ca: PEM file with the authorities whose client certificates are accepted.
         client_certificate: Whether clients must show a certificate: off, optional or required.
@@ -71,6 +71,22 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def allowed_hosts(self) -> tuple[str, ...] | None:
         """The names for `HttpSite`: None for any."""
         return None if "*" in self.hosts else self.hosts
+
+
+class RpycSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[rpyc]`: bounds and behaviour of RPyC listeners.
+
+    Args:
+        frame: Bytes of a frame, as sent and after it is inflated.
+        objects: Objects of ours that one peer may hold.
+        concurrency: Requests of one peer that may run at once; 1 keeps them in order, as RPyC does.
+        queue: Requests of one peer that may wait for their turn; reading pauses above it.
+    """
+
+    frame: int = 64 * 1024 * 1024
+    objects: int = 100_000
+    concurrency: int = 1
+    queue: int = 1000
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen: The tables `[[listen]]`.
         limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
         core_limits: The part of the table `[limits]` that the core keeps.
+        rpyc: The table `[rpyc]`.
         log: The table `[log]`.
         client: The table `[client]`.
         plugin: The tables `[plugin.NAME]`, by name; each plugin checks its own.
@@ -120,6 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     limits: Limits = Limits()
     core_limits: CoreLimits = CoreLimits()
+    rpyc: RpycSettings = RpycSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
     plugin: dict[str, dict[str, Any]] = {}

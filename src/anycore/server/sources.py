@@ -17,17 +17,25 @@ from anycore.server.document import Document, find_file
 from anycore.server.keys import PREFIX, SECTIONS, Key, keys
 from anycore.server.origins import Given, Origin
 from anycore.server.problems import ConfigurationError, suggest
-from anycore.server.settings import DEFAULT_URL, ClientSettings, ListenSettings, LogSettings, ServerSettings, Settings
+from anycore.server.settings import (
+    DEFAULT_URL,
+    ClientSettings,
+    ListenSettings,
+    LogSettings,
+    RpycSettings,
+    ServerSettings,
+    Settings,
+)
 from anycore.server.values import UnfitError, fit, read
 from anycore.server.verify import verify
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _FOR: Final = {
-    "listen.certificate": "https",
-    "listen.key": "https",
-    "listen.client_ca": "https",
-    "listen.client_certificate": "https",
-    "listen.mode": "unix+http",
+    "listen.certificate": ("https", "rpycs"),
+    "listen.key": ("https", "rpycs"),
+    "listen.client_ca": ("https", "rpycs"),
+    "listen.client_certificate": ("https", "rpycs"),
+    "listen.mode": ("unix+http", "unix+rpyc"),
 }
 
 
@@ -40,7 +48,7 @@ def load_settings(
 ) -> Settings:
     """Gather the settings from all sources and verify them.
 
-    Options and environment variables for listeners concern every listener, those of TLS every https one.
+    Options and environment variables for listeners concern every listener, those of TLS every one with TLS.
 
     Args:
         file: The configuration file. When left out: that of `ANYCORE_CONFIG`, else `anycore.toml` in the current
@@ -63,6 +71,7 @@ def load_settings(
         listen=tuple(_made(ListenSettings, "listen", listener) for listener in listeners),
         limits=_made(Limits, "limits", given),
         core_limits=_made(CoreLimits, "limits", given),
+        rpyc=_made(RpycSettings, "rpyc", given),
         log=_made(LogSettings, "log", given),
         client=_made(ClientSettings, "client", given),
         plugin=document.plugin,
@@ -125,16 +134,18 @@ def _listeners(
     listeners = []
     for table in tables or [{}]:
         url = table["listen.url"].value if "listen.url" in table else DEFAULT_URL
-        fits = {path: value for path, value in common.items() if url.startswith(f"{_FOR.get(path, '')}")}
+        fits = {path: value for path, value in common.items() if url.startswith(_FOR.get(path, ""))}
         listeners.append(table | fits)
     for path, value in common.items():
         if not any(path in listener for listener in listeners):
-            problems.append(f"{value.origin.place}: no listener is {_FOR[path]}; add one with e.g. {_example(path)}")
+            problems.append(
+                f"{value.origin.place}: no listener is {' or '.join(_FOR[path])}; add one with e.g. {_example(path)}"
+            )
     return listeners
 
 
 def _example(path: str) -> str:
-    return f"--listen {'https://127.0.0.1:6789' if _FOR[path] == 'https' else 'unix+http:///run/anycore.sock'}"
+    return f"--listen {'https://127.0.0.1:6789' if 'https' in _FOR[path] else 'unix+http:///run/anycore.sock'}"
 
 
 def _origins(given: Mapping[str, Given], listeners: Sequence[Mapping[str, Given]]) -> dict[str, Origin]:

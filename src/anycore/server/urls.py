@@ -8,7 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-SCHEMES: Final = ("http", "https", "unix+http")
+SCHEMES: Final = ("http", "https", "rpyc", "rpycs", "unix+http", "unix+rpyc")
+_SAFE: Final = {"http": "https", "rpyc": "rpycs"}
 _EXAMPLE: Final = "write e.g. http://127.0.0.1:6789"
 
 
@@ -30,7 +31,17 @@ class ListenAddress(msgspec.Struct, frozen=True):
     @property
     def tls(self) -> bool:
         """Whether the listener speaks TLS."""
-        return self.scheme == "https"
+        return self.scheme in _SAFE.values()
+
+    @property
+    def protocol(self) -> str:
+        """What is spoken: `http` or `rpyc`."""
+        return self.scheme.removeprefix("unix+").removesuffix("s")
+
+    @property
+    def safe_scheme(self) -> str:
+        """The scheme of the same protocol over TLS."""
+        return _SAFE[self.protocol]
 
     @property
     def local(self) -> bool:
@@ -54,7 +65,10 @@ class ListenAddress(msgspec.Struct, frozen=True):
 
 
 def parse_listen_url(url: str) -> ListenAddress:
-    """Read the URL of a listener: `http://host:port`, `https://host:port`, or `unix+http:///path/of/socket`.
+    """Read the URL of a listener.
+
+    `http://host:port`, `https://host:port`, `rpyc://host:port`, `rpycs://host:port`, `unix+http:///path/of/socket`, or
+    `unix+rpyc:///path/of/socket`.
 
     Args:
         url: As the operator wrote it.
@@ -69,7 +83,7 @@ def parse_listen_url(url: str) -> ListenAddress:
         message = f"expected the URL of a listener ({error}); {_EXAMPLE}"
         raise ValueError(message) from None
     scheme = parts.scheme
-    if scheme.endswith(("+http", "+https")) and scheme != "unix+http":
+    if scheme.endswith(("+http", "+https")) and scheme not in SCHEMES:
         message = (
             f"a listener speaks every wire of HTTP, so its URL names none; write {scheme.rpartition('+')[2]}://..."
         )
@@ -80,7 +94,7 @@ def parse_listen_url(url: str) -> ListenAddress:
     if parts.query or parts.fragment or "@" in parts.netloc:
         message = f"the URL of a listener has no user, query or fragment; {_EXAMPLE}"
         raise ValueError(message)
-    return _unix(parts) if scheme == "unix+http" else _tcp(parts, port)
+    return _unix(parts) if scheme.startswith("unix+") else _tcp(parts, port)
 
 
 def _unix(parts: SplitResult) -> ListenAddress:

@@ -80,8 +80,8 @@ class _Listener:
 
     def _check_reach(self, address: ListenAddress) -> None:
         if not address.local and not address.tls and not self.listener.insecure:
-            safe = ListenAddress("https", address.host).with_port(address.port)
-            here = ListenAddress("http", "127.0.0.1").with_port(address.port)
+            safe = ListenAddress(address.safe_scheme, address.host).with_port(address.port)
+            here = ListenAddress(address.scheme, "127.0.0.1").with_port(address.port)
             self.refuse(
                 "url",
                 f"{self.listener.url} can be reached from other machines and is not encrypted; write {safe} and"
@@ -96,7 +96,9 @@ class _Listener:
         if not address.tls:
             for name in _TLS:
                 if getattr(listener, name):
-                    cure = "write https:// there, or remove this" if not address.path else "remove this"
+                    cure = (
+                        f"write {address.safe_scheme}:// there, or remove this" if not address.path else "remove this"
+                    )
                     self.refuse(name, f"{listener.url} does not use TLS; {cure}")
 
     def _check_clients(self) -> None:
