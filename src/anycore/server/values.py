@@ -131,7 +131,8 @@ def toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(value)
     if isinstance(value, int):
-        return str(value) if value.bit_length() < 64 else hex(value)  # Python refuses to write out thousands of digits
+        # Python refuses to write out thousands of digits, which only hexadecimal numbers can have here; those have no sign.
+        return str(value) if value < 2**63 else hex(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
