@@ -341,3 +341,22 @@ def test_an_encoded_value_stands_for_itself() -> None:
     assert repr(ready) == f"Encoded({pack!r})"
     with pytest.raises(LocalProtocolError):
         Encoded([])
+
+
+@pytest.mark.parametrize("large", [b"\xa5" * 40_000, "a" * 40_000, "é" * 40_000, b"b" * 32_768, "c" * 32_768])
+def test_large_content_is_encoded_the_same_way(large: Any) -> None:
+    for value in (
+        large,
+        (1, (1, large)),
+        (1, 2, 3, 4, 5, "short", large, large, 10**300, b"", ()),
+        (large,) * 300,
+        frozenset({large}),
+        slice(None, (large, True), 2.5),
+    ):
+        assert brine.dump(value) == original.dump(value)
+        assert brine.dump((7, Encoded(value))) == original.dump((7, value))
+        assert brine.load(brine.dump(value)) == value
+    with pytest.raises(LocalProtocolError, match=r"^value\[1\]: builtins.list does not travel"):
+        brine.dump((large, []))
+    with pytest.raises(LocalProtocolError, match="lone surrogate"):
+        brine.dump((large, "\udc80" * 40_000))

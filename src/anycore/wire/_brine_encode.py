@@ -21,9 +21,18 @@ _TUPLES: Final = (
     *map(chr, range(tags.TUPLE_1, tags.TUPLE_1 + 4)),
     *(chr(tags.TUPLE_L1) + chr(count) for count in range(5, 256)),
 )
+# Bytes or characters from which on content is not copied from text to text, once for each level that it is nested in.
+_LARGE: Final = 32 * 1024
 _MAX_COUNT: Final = 0xFFFFFFFF
 _DOUBLE: Final = Struct("!d").pack
 _DOUBLES: Final = Struct("!dd").pack
+
+
+_FAILURES: Final = (KeyError, ValueError, RecursionError)
+
+
+class LargeContent(Exception):  # noqa: N818 - no error
+    """Somewhere in a value is content too large for the text way."""
 
 
 class Encoded:
@@ -40,7 +49,7 @@ class Encoded:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        self.text = dump_text(value)
+        self.text = dump(value).decode("latin-1")
 
     def __repr__(self) -> str:
         return f"Encoded({self.value!r})"
@@ -59,23 +68,55 @@ def dump(value: Any) -> bytes:
         LocalProtocolError: A type that brine does not have, text with lone surrogates, an integer of more digits than
             Python converts, nesting deeper than the stack.
     """
-    return dump_text(value).encode("latin-1")
+    try:
+        return dump_text(value).encode("latin-1")
+    except LargeContent:
+        return b"".join(dump_parts(value))
 
 
 def dump_text(value: Any) -> str:
-    """Encode a value to text whose characters are the numbers of the bytes; for the message codec."""
+    """Encode a value to text whose characters are the numbers of the bytes; for the message codec.
+
+    Raises:
+        LargeContent: Use `dump_parts`.
+        LocalProtocolError: As `dump` does.
+    """
     try:
         return _ENCODERS[type(value)](value)
-    except KeyError as error:
-        raise _unknown(value) from error
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(
-            f"text with the lone surrogate {error.object[error.start]!r} has no UTF-8; send bytes instead"
-        ) from error
-    except ValueError as error:
-        raise LocalProtocolError(f"an integer is too long for RPyC, which sends its digits: {error}") from error
-    except RecursionError as error:
-        raise LocalProtocolError("tuples are nested deeper than the stack; send a flatter value") from error
+    except _FAILURES as error:
+        raise _failure(value, error) from error
+
+
+def dump_parts(value: Any) -> list[bytes]:
+    """Encode a value with large content to parts of its encoding; for the message codec.
+
+    Raises:
+        LocalProtocolError: As `dump` does.
+    """
+    parts: list[bytes] = []
+    pending = [value]
+    try:
+        while pending:
+            item = pending.pop()
+            kind = type(item)
+            if kind is tuple:
+                parts.append(_tuple_head(len(item)).encode("latin-1"))
+                pending += reversed(item)
+            elif kind is frozenset:
+                parts.append(b"\x1a")
+                pending.append(tuple(item))
+            elif kind is slice:
+                parts.append(b"\x19")
+                pending.append((item.start, item.stop, item.step))
+            elif kind in (bytes, str) and len(item) >= _LARGE:
+                content = item if kind is bytes else item.encode()
+                head = f"{'' if kind is bytes else chr(tags.TEXT)}\x0f{_long(len(content))}"
+                parts += (head.encode("latin-1"), content)
+            else:
+                parts.append(_ENCODERS[kind](item).encode("latin-1"))
+    except _FAILURES as error:
+        raise _failure(value, error) from error
+    return parts
 
 
 def dumpable(value: Any) -> bool:
@@ -127,6 +168,8 @@ def _long(number: int) -> str:
 
 
 def _encode_text(value: str) -> str:
+    if len(value) >= _LARGE:
+        raise LargeContent
     if not value.isascii():
         value = value.encode().decode("latin-1")
     size = len(value)
@@ -137,6 +180,8 @@ def _encode_text(value: str) -> str:
 
 def _encode_bytes(value: bytes) -> str:
     size = len(value)
+    if size >= _LARGE:
+        raise LargeContent
     text = value.decode("latin-1")
     if size > 4:
         return f"\x0e{_CHARS[size]}{text}" if size < 256 else f"\x0f{_long(size)}{text}"
@@ -180,7 +225,11 @@ def _encode_tuple(value: tuple[Any, ...]) -> str:
     if not size:
         return "\x02"
     items = "".join([encoders[type(item)](item) for item in value])
-    return f"{_TUPLES[size]}{items}" if size < 256 else f"\x15{_long(size)}{items}"
+    return f"{_tuple_head(size)}{items}"
+
+
+def _tuple_head(size: int) -> str:
+    return _TUPLES[size] if size < 256 else f"\x15{_long(size)}"
 
 
 INTEGERS: Final = _Integers({number: chr(tags.SMALL_INT + number) for number in tags.SMALL_INTS})
@@ -201,6 +250,17 @@ _ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
     Encoded: operator.attrgetter("text"),
 }
 _SCALARS: Final = frozenset(_ENCODERS) - {tuple, frozenset, slice}
+
+
+def _failure(value: Any, error: Exception) -> LocalProtocolError:
+    if isinstance(error, KeyError):
+        return _unknown(value)
+    if isinstance(error, UnicodeEncodeError):
+        surrogate = error.object[error.start]
+        return LocalProtocolError(f"text with the lone surrogate {surrogate!r} has no UTF-8; send bytes instead")
+    if isinstance(error, ValueError):
+        return LocalProtocolError(f"an integer is too long for RPyC, which sends its digits: {error}")
+    return LocalProtocolError("tuples are nested deeper than the stack; send a flatter value")
 
 
 def _unknown(value: Any) -> LocalProtocolError:

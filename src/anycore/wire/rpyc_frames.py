@@ -22,7 +22,7 @@ _MAX_LENGTH: Final = 0xFFFFFFFF
 # Compressing what does not shrink costs more than anything else here. Payloads of the first size are tried in three
 # pieces of the second (bytes): those have to shrink by a sixteenth.
 _SAMPLED: Final = 16 * 1024
-_SAMPLE: Final = 1024
+_SAMPLE: Final = 256
 
 
 class FrameDecoder:
@@ -160,21 +160,31 @@ def encode_frame(
     Raises:
         LocalProtocolError: The payload is longer than a frame can say.
     """
+    return join_frame([payload], compress_above=compress_above, level=level)
+
+
+def join_frame(parts: list[bytes], *, compress_above: int | None, level: int) -> bytes:
+    """Put a payload that is there in parts into a frame; otherwise as `encode_frame`."""
+    size = sum(map(len, parts))
     flag = 0
-    if compress_above is not None and len(payload) > compress_above and _may_shrink(payload, level):
-        packed = zlib.compress(payload, level)
-        if len(packed) < len(payload):
-            payload, flag = packed, 1
-    if len(payload) > _MAX_LENGTH:
-        raise LocalProtocolError(f"a message of {len(payload)} bytes is longer than a frame can be: {_MAX_LENGTH}")
-    return b"".join((_HEAD.pack(len(payload), flag), payload, b"\n"))
+    if compress_above is not None and size > compress_above:
+        payload = b"".join(parts)
+        parts = [payload]
+        if _may_shrink(payload):
+            packed = zlib.compress(payload, level)
+            if len(packed) < size:
+                parts, size, flag = [packed], len(packed), 1
+    if size > _MAX_LENGTH:
+        raise LocalProtocolError(f"a message of {size} bytes is longer than a frame can be: {_MAX_LENGTH}")
+    return b"".join((_HEAD.pack(size, flag), *parts, b"\n"))
 
 
-def _may_shrink(payload: bytes, level: int) -> bool:
+def _may_shrink(payload: bytes) -> bool:
     size = len(payload)
     if size <= _SAMPLED:
         return True
-    middle = size // 2
     # From the head on there are names and lengths, which are no sample of what makes a message large.
-    sample = b"".join(payload[start : start + _SAMPLE] for start in (_SAMPLE, middle, size - 2 * _SAMPLE))
-    return len(zlib.compress(sample, level)) < len(sample) * 15 // 16
+    starts = (_SAMPLE, size // 2, size - 2 * _SAMPLE)
+    sample = b"".join([payload[start : start + _SAMPLE] for start in starts])
+    stream = zlib.compressobj(1, zlib.DEFLATED, -12, 4)  # as little to set up as there can be
+    return len(stream.compress(sample)) + len(stream.flush()) < len(sample) * 15 // 16

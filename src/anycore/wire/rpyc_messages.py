@@ -30,7 +30,7 @@ from anycore.wire._brine_decode import (
     refusal,
     wrong_end,
 )
-from anycore.wire._brine_encode import INTEGERS, dump_text
+from anycore.wire._brine_encode import INTEGERS, LargeContent, dump_parts, dump_text
 from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
 from anycore.wire.faults import PARSE_ERROR
 from anycore.wire.rpyc_constants import (
@@ -48,7 +48,7 @@ from anycore.wire.rpyc_constants import (
     TUPLE,
     VALUE,
 )
-from anycore.wire.rpyc_frames import encode_frame
+from anycore.wire.rpyc_frames import encode_frame, join_frame
 
 _CHARS: Final = tuple(map(chr, range(256)))
 _KINDS: Final = (REQUEST, REPLY, EXCEPTION)
@@ -196,7 +196,7 @@ class MessageCodec:
         Raises:
             LocalProtocolError: The arguments are not brinable.
         """
-        return self._frame(REQUEST, seq, f"\x11{INTEGERS[handler]}{dump_text(boxed_args)}", sender, receiver)
+        return self._frame(REQUEST, seq, f"\x11{INTEGERS[handler]}", boxed_args, sender, receiver)
 
     def encode_reply(self, seq: int, boxed: Any, sender: int = 0, receiver: int = 0) -> bytes:
         """Encode a reply into a frame: the number of the request, and label and content of its result.
@@ -204,7 +204,7 @@ class MessageCodec:
         Raises:
             LocalProtocolError: The result is not brinable.
         """
-        return self._frame(REPLY, seq, dump_text(boxed), sender, receiver)
+        return self._frame(REPLY, seq, "", boxed, sender, receiver)
 
     def encode_exception(self, seq: int, dump: Any, sender: int = 0, receiver: int = 0) -> bytes:
         """Encode an exception into a frame: the number of the request, and what to raise for it.
@@ -212,12 +212,17 @@ class MessageCodec:
         Raises:
             LocalProtocolError: The dump is not brinable.
         """
-        return self._frame(EXCEPTION, seq, dump_text(dump), sender, receiver)
+        return self._frame(EXCEPTION, seq, "", dump, sender, receiver)
 
-    def _frame(self, kind: int, seq: int, content: str, sender: int, receiver: int) -> bytes:
-        text = f"{self._head_texts[kind]}{INTEGERS[seq]}{content}"
+    def _frame(self, kind: int, seq: int, lead: str, content: Any, sender: int, receiver: int) -> bytes:
+        lead = f"{self._head_texts[kind]}{INTEGERS[seq]}{lead}"
         if self._start:
-            text = f"{_thread_text(sender, receiver)}{text}"
+            lead = f"{_thread_text(sender, receiver)}{lead}"
+        try:
+            text = f"{lead}{dump_text(content)}"
+        except LargeContent:
+            parts = [lead.encode("latin-1"), *dump_parts(content)]
+            return join_frame(parts, compress_above=self._compress_above, level=self._level)
         size = len(text)
         if size < self._short:
             return f"\0\0{_CHARS[size >> 8]}{_CHARS[size & 255]}\0{text}\n".encode("latin-1")
