@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -39,9 +40,8 @@ class Loaded(msgspec.Struct, eq=False):
 
     def forget(self) -> None:
         """Take the module out of `sys.modules`, when another has taken its place."""
-        for name in [name for name in sys.modules if name == self.module or name.startswith(f"{self.module}.")]:
-            if self.module:
-                del sys.modules[name]
+        if self.module:
+            _forget(self.module)
 
 
 def load_plugins(sources: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Loaded]:
@@ -62,6 +62,8 @@ def load_plugins(sources: Iterable[str], settings: Mapping[str, Mapping[str, Any
         except PluginRefusedError as error:
             reasons += error.reasons
     if reasons:
+        for good in loaded:
+            good.forget()
         raise PluginRefusedError(reasons)
     return loaded
 
@@ -100,14 +102,14 @@ def _instance(
 ) -> Entry | None:
     try:
         plugin = cls()
-    except Exception as error:  # noqa: BLE001 - a constructor may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a constructor may raise anything
         reasons.append(
             f"plugin {cls.name!r} from {unit.origin} is refused: its constructor raised {type(error).__name__}: {error};"
             " it is called without arguments, and what can fail belongs into start()",
         )
         return None
     try:
-        return verify(plugin, unit.origin, settings.get(cls.name))
+        return verify(plugin, unit.origin, settings.get(plugin.name))
     except PluginRefusedError as error:
         reasons += error.reasons
         return None
@@ -132,7 +134,8 @@ def _import(unit: Unit) -> tuple[ModuleType, list[type[Plugin]]]:
 def _import_path(path: Path) -> ModuleType:
     """Import a file or package under a name that no other import has, so that an old and a new version can live side by side."""
     file = path / "__init__.py" if path.is_dir() else path
-    name = f"anycore_plugin_{next(_generations)}_{path.stem}"
+    # Without dots, which would make it a part of a package.
+    name = f"anycore_plugin_{next(_generations)}_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(
         name, file, submodule_search_locations=[str(path)] if path.is_dir() else None
     )
@@ -148,10 +151,14 @@ def _import_path(path: Path) -> ModuleType:
         # Compiled here rather than by the loader, whose cache takes two edits within one second for one.
         exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - plugins are code
     except BaseException:
-        for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
-            del sys.modules[loaded]
+        _forget(name)
         raise
     return module
+
+
+def _forget(module: str) -> None:
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+        del sys.modules[name]
 
 
 def _import_failure(unit: Unit, error: BaseException) -> str:

@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 
 def plugin_classes(module: ModuleType) -> list[type[Plugin]]:
-    """Return the plugin classes that a module defines itself, in the order of their definition.
+    """Return the plugin classes that a module defines itself, or a package in its modules, in the order of their names' appearance.
 
-    Classes whose names start with an underscore, abstract ones, and those only imported are left out.
+    Classes whose names start with an underscore, abstract ones, and those imported from elsewhere are left out.
 
     Args:
         module: An imported module.
     """
-    return [
-        value
+    found = {
+        value: None  # each once, whatever it is called
         for name, value in vars(module).items()
         if isinstance(value, type)
         and issubclass(value, Plugin)
-        and value.__module__.partition(":")[0] == module.__name__
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
         and not name.startswith("_")
         and not inspect.isabstract(value)
-    ]
+    }
+    return list(found)

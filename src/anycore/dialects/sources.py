@@ -1,4 +1,4 @@
-"""Where plugins come from: what the operator named, resolved to units that can be imported. Nothing is imported here."""
+"""Where plugins come from: what the operator named, resolved to units that can be imported. Nothing is loaded here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_units(sources: Iterable[str]) -> list[Unit]:
     """Resolve what the operator named.
 
     A source is a Python file, a package's directory, a directory of files and packages (names that start with an underscore, a dot or
-    `test_` are passed over), the name of an entry point of the group `anycore.plugins`, or a dotted module name, which may end in
+    `test_` are passed over, and so is `conftest.py`), the name of an entry point of the group `anycore.plugins`, or a dotted module name, which may end in
     `:Class`.
 
     Args:
@@ -104,7 +104,7 @@ def _resolve(source: str, points: dict[str, EntryPoint]) -> Sequence[Unit]:
 def _inside(directory: Path) -> list[Unit]:
     units = []
     for path in sorted(directory.iterdir()):
-        if path.name.startswith(("_", ".", "test_")):
+        if path.name.startswith(("_", ".", "test_")) or path.name == "conftest.py":
             continue
         if path.suffix == ".py" and path.is_file():
             units.append(_file(path))
@@ -126,3 +126,5 @@ def _importable(name: str) -> bool:
         return all(part.isidentifier() for part in name.split(".")) and importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
+    except Exception:  # noqa: BLE001 - a package around it raised: there is something, and loading it will tell what is wrong
+        return True
