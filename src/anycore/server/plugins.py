@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
-import sys
+import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anycore.dialects.loader import Loaded, load_plugins, load_unit
 from anycore.dialects.sources import Unit, directories, find_units
 from anycore.kernel.registry import PluginRefusedError
+from anycore.server import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from anycore.kernel.registry import Entry, Registry
 
 _log = logging.getLogger("anycore.plugins")
 
 _DRAIN_SECONDS = 30.0
-_FIRST_LOOK_SECONDS = 0.05
+_DRAIN_STEP = 0.05
 
 
 class Plugins:
-    """Keeps the plugins that the operator named.
+    """Keeps the plugins that the operator named. `reload` and `stop` may be called from any thread.
 
     Args:
         registry: Where they serve.
@@ -47,7 +47,11 @@ class Plugins:
         self._settings = settings
         self._run_coroutine = run_coroutine
         self._loaded: dict[str, Loaded] = {}
-        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._stamps: changes.Stamps = {}
+        self._lock = threading.Lock()
+        self._serving = False
+        self._ended = threading.Event()
+        self._retiring: list[threading.Thread] = []
 
     def load(self) -> None:
         """Import and verify all plugins; none is started.
@@ -55,10 +59,10 @@ class Plugins:
         Raises:
             PluginRefusedError: With every reason.
         """
-        self._stamps = self._look()
+        self._stamps = changes.look(find_units(self._sources))
         self._loaded = {loaded.unit.name: loaded for loaded in load_plugins(self._sources, self._settings)}
         names = {entry.plugin.name for loaded in self._loaded.values() for entry in loaded.entries}
-        unknown = sorted(set(self._settings) - names - set(self._registry.entries))
+        unknown = sorted(set(self._settings) - names)
         if unknown:
             known = ", ".join(sorted(names)) or "none"
             reason = f"the configuration has a table [plugin.{unknown[0]}], but no such plugin is loaded; loaded are: {known}"
@@ -74,16 +78,23 @@ class Plugins:
             PluginRefusedError: When one cannot be started, or two claim one name; none is left running then.
         """
         entries = [*others, *(entry for loaded in self._loaded.values() for entry in loaded.entries)]
-        started = self._start(entries)
-        try:
-            self._registry.commit(entries)
-        except PluginRefusedError:
-            self._stop(started)
-            raise
+        with self._lock:
+            self._start(entries)
+            try:
+                self._registry.commit(entries)
+            except PluginRefusedError:
+                self._stop(entries)
+                raise
+            self._serving = True
 
     def stop(self) -> None:
         """Stop every plugin, the last one started first."""
-        self._stop(list(self._registry.entries.values()))
+        with self._lock:
+            self._serving = False
+            self._ended.set()
+            self._stop(list(self._registry.entries.values()))
+        for thread in self._retiring:
+            thread.join()
 
     def watched(self) -> list[Path]:
         """Return the directories and files whose changes matter to `reload`."""
@@ -93,7 +104,7 @@ class Plugins:
     def reload(self, *, everything: bool = False) -> list[str]:
         """Bring the plugins in line with their sources: load what has changed or is new, drop what has gone.
 
-        An edit that cannot be loaded leaves the old plugin serving; the log says why.
+        An edit that cannot be loaded leaves the old plugin serving; the log says why. Before `start` and after `stop` nothing happens.
 
         Args:
             everything: Load every unit that has a path again, changed or not.
@@ -101,125 +112,111 @@ class Plugins:
         Returns:
             The names of the plugins that were added, swapped or removed.
         """
+        with self._lock:
+            return self._reload(everything) if self._serving else []
+
+    def _reload(self, everything: bool) -> list[str]:
         try:
             units = {unit.name: unit for unit in find_units(self._sources) if unit.path is not None}
         except PluginRefusedError as error:
             _log.error("reload: %s", error)
             return []
-        stamps = self._look()
-        touched = {path for path in {*stamps, *self._stamps} if stamps.get(path) != self._stamps.get(path)}
+        stamps = changes.look(units.values())
+        touched = changes.touched({} if everything else self._stamps, stamps)
+        changes.forget(touched, {*stamps, *self._stamps}, units.values())
         self._stamps = stamps
-        self._forget_helpers(touched, units)
-        changed: list[str] = []
-        for unit in units.values():
-            if everything or unit.name not in self._loaded or self._concerns(unit, touched):
-                changed += self._swap(unit)
+        wanted = [unit for unit in units.values() if unit.name not in self._loaded or changes.concerns(unit, touched)]
         gone = [
             loaded for loaded in self._loaded.values() if loaded.unit.path is not None and loaded.unit.name not in units
         ]
-        for loaded in gone:
-            changed += self._drop(loaded)
-        return changed
+        return self._exchange([new for unit in wanted if (new := self._prepare(unit)) is not None], gone)
 
-    def _look(self) -> dict[Path, tuple[int, int]]:
-        """Return the modification time and size of every Python file that plugins may be made of."""
-        stamps: dict[Path, tuple[int, int]] = {}
-        files = {path for unit in find_units(self._sources) for path in unit.files()}
-        files |= {path for directory in directories(self._sources) for path in directory.resolve().glob("*.py")}
-        for path in files:
-            try:
-                found = path.stat()
-            except OSError:
-                continue  # it went away between the two looks; the next one settles it
-            stamps[path] = (found.st_mtime_ns, found.st_size)
-        return stamps
-
-    @staticmethod
-    def _concerns(unit: Unit, touched: set[Path]) -> bool:
-        """Tell whether touched files are the unit's own, or helpers beside it."""
-        path = unit.path
-        assert path is not None
-        return any(
-            file == path or path in file.parents or (file.parent == path.parent and file.name.startswith("_"))
-            for file in touched
-        )
-
-    @staticmethod
-    def _forget_helpers(touched: set[Path], units: Mapping[str, Unit]) -> None:
-        """Take changed helper modules out of `sys.modules`, so that plugins import them anew."""
-        helpers = {str(path) for path in touched if str(path) not in units}
-        for name, module in list(sys.modules.items()):
-            if getattr(module, "__file__", None) in helpers and not name.startswith("anycore_plugin_"):
-                del sys.modules[name]
-        importlib.invalidate_caches()
-
-    def _swap(self, unit: Unit) -> list[str]:
-        old = self._loaded.get(unit.name)
-        old_entries = old.entries if old is not None else ()
+    def _prepare(self, unit: Unit) -> Loaded | None:
+        """Load and start a unit; None when it cannot be."""
+        new: Loaded | None = None
         try:
             new = load_unit(unit, self._settings)
-            started = self._start(new.entries)
+            self._start(new.entries)
         except PluginRefusedError as error:
-            _log.error("reload: %s; %s", error, "the old version goes on serving" if old else "it is left out")
-            return []
+            self._refuse(unit, error)
+            if new is not None:
+                new.forget()
+            return None
+        return new
+
+    def _refuse(self, unit: Unit, error: PluginRefusedError) -> None:
+        ending = "the old version goes on serving" if unit.name in self._loaded else "it is left out"
+        _log.error("reload: %s; %s", error, ending)
+
+    def _exchange(self, fresh: Sequence[Loaded], gone: Sequence[Loaded]) -> list[str]:
+        """Let started units serve in place of their old versions and of units that have gone, in one step if possible."""
+        out = [*(self._loaded[new.unit.name] for new in fresh if new.unit.name in self._loaded), *gone]
+        entries = [entry for new in fresh for entry in new.entries]
+        leaving = [entry.plugin.name for old in out for entry in old.entries]
         try:
-            self._registry.commit(new.entries, without=[entry.plugin.name for entry in old_entries])
+            self._registry.commit(entries, without=leaving)
         except PluginRefusedError as error:
-            self._stop(started)
-            new.forget()
-            _log.error("reload: %s; %s", error, "the old version goes on serving" if old else "it is left out")
-            return []
-        self._loaded[unit.name] = new
-        self._retire(old_entries)
-        if old is not None:
-            old.forget()
-        names = [entry.plugin.name for entry in new.entries]
-        _log.info("reload: %s from %s %s", ", ".join(names), unit.origin, "swapped" if old else "added")
-        return sorted({*names, *(entry.plugin.name for entry in old_entries)})
+            if len(fresh) == 1:
+                self._refuse(fresh[0].unit, error)
+                self._stop(entries)
+                fresh[0].forget()
+                return self._exchange([], gone)
+            # One of them is to blame, and the others need not suffer.
+            parts = [self._exchange([], gone), *(self._exchange([new], []) for new in fresh)]
+            return [name for part in parts for name in part]
+        self._note(fresh, gone)
+        for old in out:
+            del self._loaded[old.unit.name]
+        self._loaded.update({new.unit.name: new for new in fresh})
+        self._retire(out)
+        return sorted({*(entry.plugin.name for entry in entries), *leaving})
 
-    def _drop(self, loaded: Loaded) -> list[str]:
-        names = [entry.plugin.name for entry in loaded.entries]
-        self._registry.commit((), without=names)
-        del self._loaded[loaded.unit.name]
-        self._retire(loaded.entries)
-        loaded.forget()
-        _log.info("reload: %s from %s removed", ", ".join(names), loaded.unit.origin)
-        return names
+    def _note(self, fresh: Sequence[Loaded], gone: Sequence[Loaded]) -> None:
+        for loaded in (*fresh, *gone):
+            what = "removed" if loaded in gone else "swapped" if loaded.unit.name in self._loaded else "added"
+            names = ", ".join(entry.plugin.name for entry in loaded.entries)
+            _log.info("reload: %s from %s %s", names, loaded.unit.origin, what)
 
-    def _retire(self, entries: Sequence[Entry]) -> None:
-        """Stop plugins that no longer serve, once their last calls have ended."""
-        if not entries:
-            return
+    def _retire(self, out: Sequence[Loaded]) -> None:
+        """Stop plugins that no longer serve: now, or in a thread of its own once their last calls have ended."""
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()]
+        for old in out:
+            if any(entry.running for entry in old.entries):
+                thread = threading.Thread(target=self._drain, args=(old,), name="anycore-retire", daemon=True)
+                self._retiring.append(thread)
+                thread.start()
+            else:
+                self._stop(old.entries)
+                old.forget()
+
+    def _drain(self, old: Loaded) -> None:
         deadline = time.monotonic() + _DRAIN_SECONDS
-        # A call may have found the old method just before the swap and not have been counted yet: look twice.
-        time.sleep(_FIRST_LOOK_SECONDS)
-        while any(entry.running for entry in entries) and time.monotonic() < deadline:
-            time.sleep(_FIRST_LOOK_SECONDS)
-        for entry in entries:
+        while any(entry.running for entry in old.entries) and time.monotonic() < deadline:
+            if self._ended.wait(_DRAIN_STEP):
+                break
+        for entry in old.entries:
             if entry.running:
                 _log.warning("plugin %s is stopped while %d of its calls still run", entry.plugin.name, entry.running)
-        self._stop(entries)
+        self._stop(old.entries)
+        old.forget()
 
-    def _start(self, entries: Sequence[Entry]) -> list[Entry]:
-        started: list[Entry] = []
-        for entry in entries:
+    def _start(self, entries: Sequence[Entry]) -> None:
+        for index, entry in enumerate(entries):
             try:
                 self._settle(entry.plugin.start())
-            except Exception as error:
-                self._stop(started)
+            except (Exception, SystemExit) as error:
+                self._stop(entries[:index])
                 reason = (
                     f"plugin {entry.plugin.name!r} from {entry.origin} is refused: its start() raised"
                     f" {type(error).__name__}: {error}; correct it, or what it needs"
                 )
                 raise PluginRefusedError([reason]) from error
-            started.append(entry)
-        return started
 
     def _stop(self, entries: Sequence[Entry]) -> None:
         for entry in reversed(entries):
             try:
                 self._settle(entry.plugin.stop())
-            except Exception:  # noqa: BLE001 - a plugin that cannot stop must not keep the others from stopping
+            except (Exception, SystemExit):  # noqa: BLE001 - a plugin that cannot stop must not keep the others from stopping
                 _log.exception("plugin %s: its stop() failed", entry.plugin.name)
 
     def _settle(self, result: Any) -> None:
