@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import collections.abc
 import importlib.metadata
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+import anycore.conversations.base
+import anycore.cores.base
+import anycore.kernel.call
+import anycore.kernel.method
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import generated  # noqa: E402 - found only now
+
+generated.write(HERE / "_build" / "generated")
+
+# autodoc resolves the annotations of structs; these modules import the names in them for type checkers only.
+vars(anycore.kernel.call)["Method"] = anycore.kernel.method.Method
+vars(anycore.cores.base).update(
+    socket=socket,
+    ssl=ssl,
+    Callable=collections.abc.Callable,
+    Peer=anycore.kernel.call.Peer,
+    Conversation=anycore.conversations.base.Conversation,
+)
 
 project = "Anycore"
 author = "The Anycore authors"
@@ -17,6 +44,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+default_role = "code"  # a docstring's `name` is code
 
 html_theme = "furo"
 html_title = f"Anycore {release}"
