@@ -46,6 +46,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 default_role = "code"  # a docstring's `name` is code
 
+smartquotes = False  # two hyphens are an option
+
 html_theme = "furo"
 html_title = f"Anycore {release}"
 html_copy_source = False

@@ -74,8 +74,8 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
 
 
 def _readable(text: str) -> str:
-    """Mark up URLs and quoted text, which would become links and typographic quotes."""
-    return re.sub(r"\b[a-z+]+://[\w/]*|'\"5\"'", lambda found: f"`{found[0]}`", text)
+    """Mark up URLs, which would become links, and quoted text."""
+    return re.sub(r"""\b[a-z+]+://[\w/:.-]*\w|\b[a-z+]+://|'"5"'""", lambda found: f"`{found[0]}`", text)
 
 
 def _options(command: click.Command, context: click.Context) -> str:
