@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.rpyc import RpycConversation
 from anycore.objects.connection import Connection
+from anycore.wire.rpyc_constants import MAX_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,6 +23,8 @@ def serve_root(
     incidents: Incidents | None = None,
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
     concurrency: int = 1,
+    max_frame: int = MAX_FRAME,
+    max_queue: int = 1000,
 ) -> RpycConversation:
     """Return the conversation with a peer whose root is the given object.
 
@@ -32,6 +35,8 @@ def serve_root(
         incidents: Where bad input is counted.
         run_coroutine: Runs a coroutine on the core's loop and waits for it, for `async def` methods.
         concurrency: How many of the peer's requests may run at once.
+        max_frame: Bytes of a frame, as sent and after it is inflated.
+        max_queue: Requests that may wait for their turn.
     """
     connection = Connection(root, config)
     if run_coroutine is not None:
@@ -40,4 +45,12 @@ def serve_root(
     if disconnect is not None:
         connection.on_end = lambda: disconnect(connection)
     opened = None if connect is None else lambda: connect(connection)
-    return RpycConversation(peer, connection, incidents=incidents, opened=opened, concurrency=concurrency)
+    return RpycConversation(
+        peer,
+        connection,
+        incidents=incidents,
+        opened=opened,
+        concurrency=concurrency,
+        max_frame=max_frame,
+        max_queue=max_queue,
+    )

@@ -16,6 +16,8 @@ from anycore.cores import Listener, load_core
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
+from anycore.rpyc.listening import serve_root
+from anycore.rpyc.root import PluginRoot
 from anycore.server.errors import StartupError
 from anycore.server.introduction import introduce
 from anycore.server.listeners import bind, bound_url, release, tls_context
@@ -80,6 +82,28 @@ class Server:
         return made
 
     def _opener(self, settings: ListenSettings) -> Callable[[Peer], Conversation]:
+        return self._rpyc_opener() if settings.address.protocol == "rpyc" else self._http_opener(settings)
+
+    def _rpyc_opener(self) -> Callable[[Peer], Conversation]:
+        bounds = self._settings.rpyc
+        config = {"max_objects": bounds.objects, "include_local_traceback": self._settings.server.debug}
+        call_time = self._settings.limits.call_time
+
+        def open_conversation(peer: Peer) -> Conversation:
+            return serve_root(
+                peer,
+                PluginRoot(self.kernel, peer, self._run_coroutine, call_time),
+                config=config,
+                incidents=self.incidents,
+                run_coroutine=self._run_coroutine,
+                concurrency=bounds.concurrency,
+                max_frame=bounds.frame,
+                max_queue=bounds.queue,
+            )
+
+        return open_conversation
+
+    def _http_opener(self, settings: ListenSettings) -> Callable[[Peer], Conversation]:
         pages: dict[str, Page] = {
             "/": StatusPage(self.kernel, self._figures),
             "/livez": Health(),

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.server.announcement import Announcement
+from anycore.server.urls import parse_listen_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from anycore.kernel.method import Method
     from anycore.kernel.registry import Entry
 
-_WIRES: Final = ("XML-RPC", "JSON-RPC")
+_WIRES: Final = {"http": ("XML-RPC", "JSON-RPC"), "rpyc": ("RPyC",)}
 _SAMPLES: Final[dict[Any, str]] = {
     int: "2",
     float: "21.5",
@@ -36,7 +37,7 @@ def introduce(core: str, urls: Sequence[str], entries: Sequence[Entry], certific
         certificate: The file with the first listener's certificate, where it speaks TLS.
     """
     return Announcement(
-        listeners=[(url, _WIRES) for url in urls],
+        listeners=[(url, _WIRES[parse_listen_url(url).protocol]) for url in urls],
         plugins=[(entry.plugin.name, entry.origin, [_line(method) for method in entry.methods]) for entry in entries],
         core=core,
         sample=_sample(urls[0], entries, certificate) if urls else "",
