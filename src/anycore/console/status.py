@@ -104,10 +104,10 @@ def _overview(methods: Sequence[Method]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    for limit, unit, factor in ((1e-3, "µs", 1e6), (1.0, "ms", 1e3)):
+    for limit, unit, factor in ((0.9995e-3, "µs", 1e6), (0.9995, "ms", 1e3)):  # what is rounded up takes the next unit
         if seconds < limit:
             return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    return f"{seconds:.3g} s" if seconds < 99.95 else f"{seconds:.0f} s"
 
 
 def _plugin(name: str, methods: Sequence[Method]) -> str:
