@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from anycore.clients.blocking import Client
@@ -12,7 +14,7 @@ from anycore.conversations.site import HttpSite, Limits
 from anycore.cores.loop_thread import LoopThread
 from anycore.kernel.call import Mode, Peer
 from anycore.kernel.kernel import Kernel
-from anycore.kernel.registry import verify
+from anycore.kernel.registry import PluginRefusedError, verify
 from anycore.services.system import System
 
 if TYPE_CHECKING:
@@ -45,13 +47,16 @@ def connect(
         limits: Bounds on what a request may be.
 
     Raises:
-        PluginRefusedError: When a plugin would be refused by a server.
+        PluginRefusedError: When a plugin or its settings would be refused by a server.
     """
     if wire not in _SCHEMES:
         message = f"there is no wire {wire!r} for a client in memory; choose one of {', '.join(_SCHEMES)}"
         raise ValueError(message)
     made = [plugin() if isinstance(plugin, type) else plugin for plugin in plugins]
-    entries = [verify(plugin, "memory", (settings or {}).get(plugin.name)) for plugin in made]
+    tables = dict(settings or {})
+    entries = [verify(plugin, "memory", tables.pop(plugin.name, None)) for plugin in made]
+    if tables:
+        raise PluginRefusedError([f"there are settings for {', '.join(tables)}, but no such plugin; correct the name"])
     endpoint = make_endpoint(
         f"{_SCHEMES[wire]}://localhost/", timeout=30.0, headers=None, compress=False, max_reply=MAX_REPLY, default=None
     )
@@ -75,7 +80,8 @@ class MemoryClient(Client):
         self._loop = loop
         self._peer = peer
         self._site = HttpSite(kernel, limits=limits)
-        self._started: list[Plugin] = []
+        self._ending = ExitStack()
+        self._ending.callback(loop.close)
 
     def start(self, plugins: Sequence[Plugin]) -> None:
         """Start the plugins; `close` stops those that were."""
@@ -85,17 +91,18 @@ class MemoryClient(Client):
             except BaseException:
                 self.close()
                 raise
-            self._started.append(plugin)
+            self._ending.callback(self._stop, plugin)
 
     def close(self) -> None:
         """Stop the plugins and release what the server holds."""
         super().close()
-        while self._started:
-            self._settle(self._started.pop().stop())
-        self._loop.close()
+        self._ending.close()
+
+    def _stop(self, plugin: Plugin) -> None:
+        self._settle(plugin.stop())
 
     def _settle(self, result: Any) -> None:
-        if result is not None and hasattr(result, "send"):
+        if inspect.iscoroutine(result):
             self._loop.run(result)
 
     def _carry(self, question: Question, deadline: float | None) -> Exchange:
