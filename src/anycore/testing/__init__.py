@@ -1,5 +1,46 @@
-"""The conformance kits that Anycore's own parts pass, shipped so that others' can pass them too, and helpers for tests."""
+"""The conformance kits that Anycore's own parts pass, shipped so that others' can pass them too, and helpers for tests.
 
-from anycore.testing.memory import MemoryClient, connect
+Nothing is imported before it is used.
+"""
 
-__all__ = ["MemoryClient", "connect"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anycore.testing.codec import check_codec
+    from anycore.testing.core import CORE_CHECKS, check_core
+    from anycore.testing.memory import MemoryClient, connect
+    from anycore.testing.plugin import Example, check_plugin
+    from anycore.testing.server import RunningServer, running
+
+__all__ = [
+    "CORE_CHECKS",
+    "Example",
+    "MemoryClient",
+    "RunningServer",
+    "check_codec",
+    "check_core",
+    "check_plugin",
+    "connect",
+    "running",
+]
+
+_MODULES = {
+    "CORE_CHECKS": "core",
+    "Example": "plugin",
+    "MemoryClient": "memory",
+    "RunningServer": "server",
+    "check_codec": "codec",
+    "check_core": "core",
+    "check_plugin": "plugin",
+    "connect": "memory",
+    "running": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
