@@ -53,6 +53,10 @@ class Job(abc.ABC):
             reason: Which limit, and when to try again.
         """
 
+    def fail(self) -> None:
+        """Take the place of what `run` did not do because it raised, against the rules: prepare an answer that says so."""
+        self.refuse(FAILED)
+
 
 class Conversation(abc.ABC):
     """One peer's dialogue over one connection."""
@@ -75,7 +79,8 @@ class Conversation(abc.ABC):
             data: At least one byte.
 
         Returns:
-            Work that follows, in the order in which the peer asked for it.
+            Work that follows, in the order in which the peer asked for it. The core begins it in that order, and may put off what the
+            peer has no use for yet because it does not read its answers.
         """
 
     @abc.abstractmethod
@@ -111,4 +116,5 @@ class Conversation(abc.ABC):
         """The server stops: answer what is under way, take nothing new, and close."""
 
 
+FAILED: Final = "the server failed at this; its log says why"
 NO_JOBS: Final[tuple[Job, ...]] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Final
 
-from anycore.conversations.base import Job
+from anycore.conversations.base import FAILED, Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +79,10 @@ class ExchangeJob(Job):
     def refuse(self, reason: str) -> None:
         """Answer 503 in place of the work."""
         self.exchange.reply(503, f"{reason}\n", headers=RETRY)
+
+    def fail(self) -> None:
+        """Answer 500 in place of the work."""
+        self.exchange.reply(500, f"{FAILED}\n")
 
 
 RETRY: Final[Headers] = (("Retry-After", "1"),)

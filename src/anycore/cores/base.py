@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import abc
+import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from anycore.conversations.base import Phase
+from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable, Coroutine, Sequence
 
-    from anycore.conversations.base import Conversation
-    from anycore.kernel.call import Peer
+    from anycore.conversations.base import Conversation, Job
+
+_log = logging.getLogger("anycore.core")
 
 
 class CoreLimits(msgspec.Struct, frozen=True):
     """Bounds that a core keeps. Times are in seconds; 0 means no limit.
 
     Args:
-        connections: Open connections; one more is told so and closed.
+        connections: Open connections; one more is told so and closed. Over TLS it is closed without a word, as a hand-shake is work.
         in_flight: Jobs that run or wait at once, quick ones aside; one more is refused.
         workers: Threads for blocking methods, where the core has a pool of them.
         backlog: Connections that the system keeps waiting for `accept`.
@@ -31,7 +34,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
         work_time: How long a connection may wait for its answers.
         send_time: How long a peer may take to accept what it is sent.
         handshake_time: How long a TLS hand-shake may take.
-        linger_time: How long to wait, after the last answer, for the peer to close.
+        linger_time: How long to wait, after the last answer, for the peer to close; 0 to close at once.
         stop_time: How long work may go on after the server was told to stop.
     """
 
@@ -94,7 +97,8 @@ class Figures(msgspec.Struct):
         in_flight: Jobs that run or wait.
         accepted: Connections accepted so far.
         refused: Connections and jobs refused at a limit so far.
-        timed_out: Connections that took too long in some phase so far.
+        timed_out: Connections ended so far because a hand-shake, a message, an answer or the peer's reading took too long; those
+            that were merely idle do not count.
     """
 
     connections: int = 0
@@ -157,5 +161,35 @@ class Core(abc.ABC):
         """Return what was counted so far."""
 
 
+BUNDLE = 16
+"""Jobs that are run before what is ready is sent, so that a peer that asks much and reads nothing costs little memory."""
 AT_CONNECTIONS = "the server has as many connections as it takes; try again later"
 AT_IN_FLIGHT = "the server has as many requests under way as it takes; try again later"
+
+
+def peer_of(listener: Listener, address: Any, tls: str = "", certificate: bytes | None = None) -> Peer:
+    """Make the peer of a connection.
+
+    Args:
+        listener: Where it connected.
+        address: What the system says its address is; None when it does not know any more, because the peer has reset the connection.
+        tls: The TLS version, or an empty string.
+        certificate: The peer's certificate in DER form.
+
+    Returns:
+        The peer. One without an address is not local: what it has sent may still be read, and anybody may have sent it.
+    """
+    if not isinstance(address, tuple) and listener.socket.family != getattr(socket, "AF_UNIX", None):
+        return Peer("tcp", "", 0, tls, certificate, local=False)
+    return Peer.of_address(address, tls, certificate)
+
+
+def give_up(job: Job, error: BaseException) -> None:
+    """Deal with a job that has raised, which no job may: log it, and let its peer be told.
+
+    Args:
+        job: The job.
+        error: What it raised.
+    """
+    _log.error("a %s raised; its peer is told that the server failed", type(job).__name__, exc_info=error)
+    job.fail()
