@@ -1,190 +1,30 @@
-"""The asyncio core: one event loop (uvloop where it is installed), worker threads for blocking methods."""
+"""The asyncio core: one event loop (uvloop where it is installed), worker threads for blocking methods.
+
+What happens on one connection lives in `asyncio_connection`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from typing import TYPE_CHECKING, Any, cast
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from anycore.conversations.base import Phase
-from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, Core, Figures
+from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
+from anycore.cores.base import Core, Figures, give_up
+from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
 from anycore.cores.workers import Workers
-from anycore.kernel.call import Mode, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from anycore.conversations.base import Conversation, Job
+    from anycore.conversations.base import Job
     from anycore.cores.base import CoreLimits, Listener
 
-
-class _Connection(asyncio.Protocol):
-    """One connection: feeds its conversation, runs quick jobs inline and passes the others on.
-
-    Attributes:
-        since: The core's tick at which the present phase began.
-        sending: Whether the peer is slow to take what it is sent.
-    """
-
-    __slots__ = (
-        "_core",
-        "_ended",
-        "_lingering",
-        "_listener",
-        "_reading",
-        "conversation",
-        "phase",
-        "sending",
-        "since",
-        "transport",
-    )
-
-    conversation: Conversation
-    transport: asyncio.Transport
-
-    def __init__(self, core: AsyncioCore, listener: Listener) -> None:
-        self._core = core
-        self._listener = listener
-        self._reading = True
-        self._lingering = False
-        self._ended = False
-        self.sending = False
-        self.since = core.tick
-        self.phase = Phase.IDLE
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        core = self._core
-        self.transport = cast("asyncio.Transport", transport)
-        tls = transport.get_extra_info("ssl_object")
-        version, certificate = (tls.version(), tls.getpeercert(binary_form=True)) if tls is not None else ("", None)
-        peer = Peer.of_address(transport.get_extra_info("peername"), version, certificate)
-        self.conversation = self._listener.open(peer)
-        core.connections.add(self)
-        core.counted.accepted += 1
-        if len(core.connections) > core.limits.connections:
-            core.counted.refused += 1
-            self.conversation.refuse(AT_CONNECTIONS)
-            self.flush()
-        elif core.stopping:
-            self.stop()
-
-    def data_received(self, data: bytes) -> None:
-        if self._lingering:
-            return
-        jobs = self.conversation.feed(data)
-        if jobs:
-            self.since = self._core.tick
-            self.run(jobs)
-        self.flush()
-
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Run jobs where their modes say; quick ones here and now."""
-        core = self._core
-        for job in jobs:
-            if job.mode is Mode.QUICK:
-                job.run()
-            elif core.counted.in_flight >= core.limits.in_flight:
-                core.counted.refused += 1
-                job.refuse(AT_IN_FLIGHT)
-            else:
-                core.counted.in_flight += 1
-                if job.mode is Mode.BLOCKING:
-                    core.workers.submit((self, job))
-                else:
-                    core.spawn(self, job)
-                continue
-            more = self.conversation.finish(job)
-            if more:
-                self.run(more)
-
-    def finished(self, job: Job) -> None:
-        """Take back a job that a worker or a task has run."""
-        self._core.counted.in_flight -= 1
-        more = self.conversation.finish(job)
-        if more:
-            self.run(more)
-        if not self._ended:
-            self.since = self._core.tick
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what is ready and follow the conversation's phase."""
-        data = self.conversation.take()
-        if data:
-            self.transport.write(data)
-        phase = self.conversation.phase
-        if phase is not self.phase or phase is Phase.IDLE:
-            self.since = self._core.tick
-            self.phase = phase
-        if phase is Phase.CLOSING:
-            self._close()
-            return
-        reading = self.conversation.wants_input and not self.sending
-        if reading is not self._reading:
-            self._reading = reading
-            (self.transport.resume_reading if reading else self.transport.pause_reading)()
-
-    def _close(self) -> None:
-        """Send the last bytes, then wait for the peer to close, so that what it still sends does not reset the connection."""
-        if self._lingering or self._ended:
-            return
-        self._lingering = True
-        if self._core.stopping or not self._core.limits.linger_time or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        if not self._reading:
-            self._reading = True
-            self.transport.resume_reading()
-        self.transport.write_eof()
-
-    def eof_received(self) -> bool:
-        if self._lingering:
-            return False
-        self.conversation.eof()
-        if self.conversation.phase is Phase.WORKING and self.transport.can_write_eof():
-            return True
-        self._lingering = True
-        data = self.conversation.take()
-        if data:
-            self.transport.write(data)
-        return False
-
-    def pause_writing(self) -> None:
-        self.sending = True
-        self.since = self._core.tick
-        self.flush()
-
-    def resume_writing(self) -> None:
-        self.sending = False
-        self.since = self._core.tick
-        self.flush()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._ended = True
-        self.conversation.eof()
-        self._core.connections.discard(self)
-        if self._core.stopping and not self._core.connections:
-            self._core.quiet.set()
-
-    def expire(self) -> None:
-        """The present phase took too long."""
-        if self._lingering or self.sending:
-            self.transport.abort()
-            return
-        self._core.counted.timed_out += self.phase is not Phase.IDLE
-        self.conversation.time_out()
-        self.flush()
-        if self.conversation.phase is Phase.WORKING:
-            self.transport.abort()
-
-    def limit(self) -> float:
-        """Return the time limit of what the connection does now, in seconds."""
-        return self._core.limits.send_time if self.sending else self._core.phase_limits[self.phase]
-
-    def stop(self) -> None:
-        """The server stops."""
-        self.conversation.stop()
-        self.flush()
+_NEVER: Final = 1e6
+"""Seconds, eleven days: for time limits of asyncio that cannot be switched off."""
 
 
 class AsyncioCore(Core):
@@ -194,6 +34,10 @@ class AsyncioCore(Core):
         listeners: Where to listen.
         limits: Bounds; the defaults when left out.
         uvloop: Whether to use uvloop; None uses it where it is installed.
+
+    Attributes:
+        connections: Those that are served.
+        leaving: Those that were refused, and are being told so.
     """
 
     name = "asyncio"
@@ -202,118 +46,202 @@ class AsyncioCore(Core):
         self, listeners: Sequence[Listener], limits: CoreLimits | None = None, *, uvloop: bool | None = None
     ) -> None:
         super().__init__(listeners, limits)
-        self.connections: set[_Connection] = set()
+        self.connections: set[AsyncioConnection] = set()
+        self.leaving: set[AsyncioConnection] = set()
         self.counted = Figures()
         self.stopping = False
         self.tick = time.monotonic()
         self._loop = _new_loop(uvloop)
         self._stop = asyncio.Event()
-        self.quiet = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.workers: Workers[tuple[_Connection, Job]] = Workers(self.limits.workers, _run_job, self._wake)
+        self._quiet = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self.workers: Workers[tuple[AsyncioConnection, Job]] = Workers(
+            self.limits.workers, lambda item: item[1].run(), lambda item, error: give_up(item[1], error), self._wake
+        )
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped; see `Core.run`."""
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        try:
+            # Runner.close would wait for tasks that take no cancellation, and for plugins' own threads, for ever.
             runner.run(self._main(startup, shutdown))
+        finally:
+            self._close()
 
     async def _main(self, startup: Callable[[], None], shutdown: Callable[[], None]) -> None:
-        for listener in self.listeners:
-            listener.socket.listen(self.limits.backlog)
-        await asyncio.to_thread(startup)
-        servers = [await self._listen(listener) for listener in self.listeners]
-        sweeper = self._loop.create_task(self._sweep())
+        starter = ThreadPoolExecutor(1, thread_name_prefix="anycore-starter")
         try:
+            for listener in self.listeners:
+                _prepare(listener, self.limits.backlog)
+            await self._loop.run_in_executor(starter, startup)
+            try:
+                await self._serve()
+            finally:
+                await self._loop.run_in_executor(starter, shutdown)
+        finally:
+            starter.shutdown(wait=False)
+
+    async def _serve(self) -> None:
+        servers: list[asyncio.Server] = []
+        others = [self._loop.create_task(self._sweep())]
+        try:
+            for listener in self.listeners:
+                if listener.tls is None:
+                    servers.append(await self._listen(listener))
+                else:
+                    others.append(self._loop.create_task(self._accept_tls(listener)))
             await self._stop.wait()
         finally:
-            await self._wind_down(servers)
-            sweeper.cancel()
+            self.stopping = True
+            for listener in self.listeners:
+                self._loop.remove_reader(listener.socket)
+            await asyncio.sleep(
+                0
+            )  # asyncio's servers lose a connection, unclosed, that is between acceptance and transport
+            for server in servers:
+                server.close()
+            await cancel({*others[1:], *self._handshakes})
+            for listener in self.listeners:
+                listener.socket.close()
+            await self._wind_down()
+            await cancel({others[0], *self._jobs})
             self.workers.close()
-            await asyncio.to_thread(shutdown)
 
     async def _listen(self, listener: Listener) -> asyncio.Server:
-        return await self._loop.create_server(
-            lambda: _Connection(self, listener),
-            sock=listener.socket,
-            backlog=self.limits.backlog,
-            ssl=listener.tls,
-            ssl_handshake_timeout=(self.limits.handshake_time or None) if listener.tls is not None else None,
+        unix = listener.socket.family == getattr(socket, "AF_UNIX", None)
+        create: Callable[..., Any] = self._loop.create_unix_server if unix else self._loop.create_server
+        server = await create(
+            lambda: AsyncioConnection(self, listener), sock=listener.socket, backlog=self.limits.backlog
         )
+        return cast("asyncio.Server", server)
 
-    async def _wind_down(self, servers: Sequence[asyncio.Server]) -> None:
-        self.stopping = True
-        for server in servers:
-            server.close()
-        for connection in tuple(self.connections):
-            connection.stop()
-        if self.connections:
+    async def _accept_tls(self, listener: Listener) -> None:
+        """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
+        while True:
             try:
-                await asyncio.wait_for(self.quiet.wait(), self.limits.stop_time or None)
-            except TimeoutError:
-                for connection in tuple(self.connections):
-                    connection.transport.abort()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+                raw, _ = await self._loop.sock_accept(listener.socket)
+            except OSError:
+                await asyncio.sleep(0.01)  # out of descriptors, most likely: let connections end before the next try
+                continue
+            if len(self.connections) + len(self._handshakes) >= self.limits.connections:
+                self.counted.refused += 1
+                raw.close()
+                continue
+            task = self._loop.create_task(self._shake_hands(listener, raw))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, listener: Listener, raw: socket.socket) -> None:
+        limits = self.limits
+        try:
+            async with asyncio.timeout(limits.handshake_time or None):
+                await self._loop.connect_accepted_socket(
+                    lambda: TlsConnection(self, listener),
+                    raw,
+                    ssl=listener.tls,
+                    ssl_handshake_timeout=_NEVER,
+                    ssl_shutdown_timeout=(limits.send_time or _NEVER) + limits.linger_time,
+                )
+        except TimeoutError:
+            self.counted.timed_out += 1
+        except OSError:
+            pass  # the peer spoke no TLS, none that we share, or has gone: there is nobody to tell
+
+    async def _wind_down(self) -> None:
+        for connection in (*self.connections, *self.leaving):
+            connection.stop()
+        self.look_quiet()
+        if await self._quiet_within(self.limits.stop_time or None):
+            return
+        for connection in (*self.connections, *self.leaving):
+            connection.abort()
+        await self._quiet_within(CANCEL_SECONDS)
+
+    async def _quiet_within(self, seconds: float | None) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        return self._quiet.is_set()
+
+    def look_quiet(self) -> None:
+        """Take note when the last connection has ended while the core stops."""
+        if self.stopping and not self.connections and not self.leaving:
+            self._quiet.set()
 
     async def _sweep(self) -> None:
         interval = self.limits.sweep_interval
         while True:
             await asyncio.sleep(interval)
             self.tick = now = time.monotonic()
-            for connection in tuple(self.connections):
+            for connection in (*self.connections, *self.leaving):
                 limit = connection.limit()
                 if limit and now - connection.since > limit:
                     connection.expire()
 
-    def spawn(self, connection: _Connection, job: Job) -> None:
+    def spawn(self, connection: AsyncioConnection, job: Job) -> None:
         """Run an asynchronous job as a task of its own."""
         task = self._loop.create_task(self._run_async(connection, job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
-    async def _run_async(self, connection: _Connection, job: Job) -> None:
+    async def _run_async(self, connection: AsyncioConnection, job: Job) -> None:
         try:
             await job.run_async()
-        except asyncio.CancelledError:
-            self.counted.in_flight -= 1
-            raise
-        connection.finished(job)
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                self.counted.in_flight -= 1
+                raise
+            give_up(job, error)  # something that the job waited for was cancelled, and not the job
+        except Exception as error:  # noqa: BLE001 - no job may end the core
+            give_up(job, error)
+        try:
+            connection.finished(job)
+        except Exception:  # noqa: BLE001 - one connection's failure is not another's
+            connection.failed()
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._take_finished)
+        with suppress(RuntimeError):  # the loop has been closed: the core did not wait for this job any longer
+            self._loop.call_soon_threadsafe(self._take_finished)
 
     def _take_finished(self) -> None:
         for connection, job in self.workers.take():
-            connection.finished(job)
+            try:
+                connection.finished(job)
+            except Exception:  # noqa: BLE001 - one connection's failure is not another's
+                connection.failed()
 
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _close(self) -> None:
+        for listener in self.listeners:
+            listener.socket.close()
+        if not self._loop.is_closed():
+            try:
+                self._loop.run_until_complete(end_loop())
+            finally:
+                self._loop.close()
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the loop and wait; see `Core.run_coroutine`."""
-        return run_threadsafe(coroutine, self._loop, timeout)
+        return wait_for_coroutine(coroutine, self._loop, timeout)
 
     def figures(self) -> Figures:
         """Return what was counted so far."""
         counted = self.counted
-        return Figures(len(self.connections), counted.in_flight, counted.accepted, counted.refused, counted.timed_out)
+        connections = len(self.connections) + len(self.leaving) + len(self._handshakes)
+        return Figures(connections, counted.in_flight, counted.accepted, counted.refused, counted.timed_out)
 
 
-def run_threadsafe(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, timeout: float | None) -> Any:
-    """Run a coroutine on a loop of another thread and wait; see `Core.run_coroutine`."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-    try:
-        return future.result(timeout)
-    except TimeoutError:
-        future.cancel()
-        raise
-
-
-def _run_job(item: tuple[_Connection, Job]) -> None:
-    item[1].run()
+def _prepare(listener: Listener, backlog: int) -> None:
+    bound = listener.socket
+    bound.setblocking(False)
+    if bound.family in (socket.AF_INET, socket.AF_INET6):
+        # Accepted sockets inherit it. asyncio's own loop sets it only on sockets that were made with the protocol's number.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bound.listen(backlog)
 
 
 def _new_loop(uvloop: bool | None) -> asyncio.AbstractEventLoop:

@@ -21,13 +21,21 @@ class Workers(Generic[T]):
 
     Args:
         size: Threads at most.
-        run: Does the work of an item; raises nothing.
+        run: Does the work of an item.
+        failed: Called in place of what `run` did not do because it raised; raises nothing.
         wake: Called from a worker thread when there are finished items, once until they are taken.
     """
 
-    def __init__(self, size: int, run: Callable[[T], None], wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        size: int,
+        run: Callable[[T], None],
+        failed: Callable[[T, BaseException], None],
+        wake: Callable[[], None],
+    ) -> None:
         self._size = max(1, size)
         self._run = run
+        self._failed = failed
         self._wake = wake
         self._lock = threading.Lock()
         self._items: SimpleQueue[T | None] = SimpleQueue()
@@ -66,7 +74,10 @@ class Workers(Generic[T]):
 
     def _work(self) -> None:
         while (item := self._items.get()) is not None:
-            self._run(item)
+            try:
+                self._run(item)
+            except BaseException as error:  # noqa: BLE001 - a thread that ended would be missing for ever
+                self._failed(item, error)
             self._finished.append(item)
             with self._lock:
                 if self._waiting:

@@ -1,0 +1,309 @@
+"""One connection of the asyncio core: feeds its conversation and follows its phases. The core itself lives in `asyncio`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from anycore.conversations.base import Phase
+from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, BUNDLE, give_up, peer_of
+from anycore.kernel.call import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anycore.conversations.base import Conversation, Job
+    from anycore.cores.asyncio import AsyncioCore
+    from anycore.cores.base import Listener
+
+_log = logging.getLogger("anycore.core")
+
+_MAX_LEAVING: Final = 256
+"""Connections over the limit that are told so at a time; more are closed without a word."""
+_MAX_OUT: Final = 64
+"""Jobs of one connection that may be out at a time, quick ones aside; others wait for their turn."""
+_PIECE: Final = 1 << 16
+
+
+class AsyncioConnection(asyncio.Protocol):
+    """One connection: feeds its conversation, runs quick jobs inline and passes the others on.
+
+    Attributes:
+        since: The core's tick at which the present phase began.
+        sending: Whether the peer is slow to take what it is sent.
+    """
+
+    __slots__ = (
+        "_at_end",
+        "_core",
+        "_ended",
+        "_home",
+        "_later",
+        "_lingering",
+        "_listener",
+        "_out",
+        "_reading",
+        "_write",
+        "conversation",
+        "phase",
+        "sending",
+        "since",
+        "transport",
+    )
+
+    conversation: Conversation
+    transport: asyncio.Transport
+    _later: deque[Job] | None
+    _write: Callable[[bytes], None]
+
+    def __init__(self, core: AsyncioCore, listener: Listener) -> None:
+        self._core = core
+        self._listener = listener
+        self._home = core.connections
+        self._later = None
+        self._out = 0
+        self._reading = True
+        self._lingering = False
+        self._at_end = False
+        self._ended = False
+        self.sending = False
+        self.since = core.tick
+        self.phase = Phase.IDLE
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is ready, its hand-shake done; see `asyncio.BaseProtocol`."""
+        core = self._core
+        self.transport = cast("asyncio.Transport", transport)
+        self._set_write()
+        tls = transport.get_extra_info("ssl_object")
+        version, certificate = (tls.version(), tls.getpeercert(binary_form=True)) if tls is not None else ("", None)
+        peer = peer_of(self._listener, transport.get_extra_info("peername"), version, certificate)
+        self.conversation = self._listener.open(peer)
+        core.counted.accepted += 1
+        if len(core.connections) >= core.limits.connections:
+            self._refuse()
+            return
+        core.connections.add(self)
+        if core.stopping:
+            self.stop()
+
+    def _set_write(self) -> None:
+        self._write = self.transport.write
+
+    def _refuse(self) -> None:
+        core = self._core
+        core.counted.refused += 1
+        self._home = core.leaving
+        core.leaving.add(self)
+        if len(core.leaving) > _MAX_LEAVING:
+            self.abort()
+        else:
+            self.conversation.refuse(AT_CONNECTIONS)
+            self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer; see `asyncio.Protocol`."""
+        if self._lingering:
+            return
+        jobs = self.conversation.feed(data)
+        if jobs:
+            self.since = self._core.tick
+            if len(jobs) <= BUNDLE and not self._later:
+                self._run(jobs)
+            else:
+                self._later = deque((*(self._later or ()), *jobs))
+                self._run_later()
+        self.flush()
+
+    def _run_later(self) -> None:
+        """Run jobs of which the peer has sent many, a few at a time, for as long as it takes the answers."""
+        later = self._later
+        while later and not self.sending and self._out < _MAX_OUT:
+            self._run([later.popleft() for _ in range(min(BUNDLE, len(later)))])
+            self.flush()
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs where their modes say; quick ones here and now."""
+        core = self._core
+        for job in jobs:
+            if job.mode is Mode.QUICK:
+                try:
+                    job.run()
+                except Exception as error:  # noqa: BLE001 - no job may end the core
+                    give_up(job, error)
+            elif core.counted.in_flight >= core.limits.in_flight:
+                core.counted.refused += 1
+                job.refuse(AT_IN_FLIGHT)
+            else:
+                core.counted.in_flight += 1
+                self._out += 1
+                if job.mode is Mode.BLOCKING:
+                    core.workers.submit((self, job))
+                else:
+                    core.spawn(self, job)
+                continue
+            more = self.conversation.finish(job)
+            if more:
+                self._run(more)
+
+    def finished(self, job: Job) -> None:
+        """Take back a job that a worker or a task has run."""
+        self._core.counted.in_flight -= 1
+        self._out -= 1
+        more = self.conversation.finish(job)
+        if more:
+            self._run(more)
+        if self._later:
+            self._run_later()
+        if not self._ended:
+            self.since = self._core.tick
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is ready and follow the conversation's phase."""
+        data = self.conversation.take()
+        if data:
+            self._write(data)
+        phase = self.conversation.phase
+        if phase is not self.phase or phase is Phase.IDLE:
+            self.since = self._core.tick
+            self.phase = phase
+        if phase is Phase.CLOSING:
+            self._close()
+            return
+        reading = self.conversation.wants_input and not self.sending
+        if reading is not self._reading:
+            self._reading = reading
+            (self.transport.resume_reading if reading else self.transport.pause_reading)()
+
+    def _close(self) -> None:
+        """Send the last bytes, then wait for the peer to close, so that what it still sends does not reset the connection."""
+        if self._lingering or self._ended:
+            return
+        self._lingering = True
+        core, transport = self._core, self.transport
+        if self._at_end or core.stopping or not core.limits.linger_time or not transport.can_write_eof():
+            transport.close()
+            return
+        if not self._reading:
+            self._reading = True
+            transport.resume_reading()
+        try:
+            transport.write_eof()
+        except OSError:  # the peer has reset the connection
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection here and now."""
+        self._ended = True
+        self.transport.abort()
+
+    def failed(self) -> None:
+        """The conversation has raised, which it must not: log it, and end the connection."""
+        _log.exception(
+            "the conversation with %s failed; its connection is ended", self.transport.get_extra_info("peername")
+        )
+        self.abort()
+
+    def eof_received(self) -> bool:
+        """The peer will send no more; see `asyncio.Protocol`."""
+        if self._at_end:  # reading went on because there was room to write again
+            return True
+        if self._lingering:
+            return False
+        self._at_end = True
+        self.conversation.eof()
+        if self.conversation.phase is Phase.WORKING and self.transport.can_write_eof():
+            return True
+        self.flush()
+        self._lingering = True
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer does not take what it is sent; see `asyncio.BaseProtocol`."""
+        self.sending = True
+        self.since = self._core.tick
+        self.flush()
+
+    def resume_writing(self) -> None:
+        """The peer has taken most of what it was sent; see `asyncio.BaseProtocol`."""
+        self.sending = False
+        self.since = self._core.tick
+        self.flush()
+        if self._later:
+            self._run_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The connection has ended; see `asyncio.BaseProtocol`."""
+        self._ended = True
+        self._later = None
+        self.conversation.eof()
+        self._home.discard(self)
+        self._core.look_quiet()
+
+    def expire(self) -> None:
+        """The present phase took too long."""
+        if self.sending or self.phase in (Phase.RECEIVING, Phase.WORKING):
+            self._core.counted.timed_out += 1
+        if self._lingering or self.sending:
+            self.abort()
+            return
+        self.conversation.time_out()
+        self.flush()
+        if self.conversation.phase is not Phase.CLOSING:
+            self.abort()
+
+    def limit(self) -> float:
+        """Return the time limit of what the connection does now, in seconds."""
+        return self._core.limits.send_time if self.sending else self._core.phase_limits[self.phase]
+
+    def stop(self) -> None:
+        """The server stops."""
+        if self._lingering:
+            self.transport.close()
+            return
+        self.conversation.stop()
+        self.flush()
+
+
+class TlsConnection(AsyncioConnection):
+    """A connection over TLS.
+
+    asyncio's TLS passes whatever it is given on to the socket's transport, in one piece, and then knows no more whether the peer takes
+    it. So a large answer is handed over in pieces, as long as there is room.
+    """
+
+    __slots__ = ("_unsent",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The hand-shake is done; see `asyncio.BaseProtocol`."""
+        self._unsent = memoryview(b"")
+        super().connection_made(transport)
+
+    def _set_write(self) -> None:
+        self._write = self._write_pieces
+
+    def _write_pieces(self, data: bytes) -> None:
+        if len(data) <= _PIECE:
+            self.transport.write(data)
+            return
+        self._unsent = memoryview(data)
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        while self._unsent and not self.sending:
+            piece, self._unsent = self._unsent[:_PIECE], self._unsent[_PIECE:]
+            self.transport.write(piece)
+
+    def flush(self) -> None:
+        """Send what is ready as far as there is room, and follow the conversation's phase."""
+        if self._unsent:
+            self._send_unsent()
+        if not self._unsent:
+            super().flush()
+
+    def _close(self) -> None:
+        if not self._unsent:
+            super()._close()
