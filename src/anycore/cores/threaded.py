@@ -1,4 +1,7 @@
-"""The threaded core: a thread for each connection, which reads, works and writes. A sweeper ends what takes too long."""
+"""The threaded core: a thread for each connection, which reads, works and writes. A sweeper ends what takes too long.
+
+What happens on one connection lives in `threaded_connection`.
+"""
 
 from __future__ import annotations
 
@@ -7,175 +10,21 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import Phase
-from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, Core, Figures
-from anycore.cores.loop_thread import LoopThread
-from anycore.kernel.call import Mode, Peer
+from anycore.cores.base import AT_CONNECTIONS, Core, Figures, peer_of
+from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
+from anycore.cores.threaded_connection import ThreadedConnection
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Coroutine, Sequence
 
-    from anycore.conversations.base import Conversation, Job
     from anycore.cores.base import CoreLimits, Listener
 
-_CHUNK = 65536
-
-
-class _Connection:
-    """One connection and the thread that serves it. Only `expire` and `stop` are called from other threads.
-
-    Attributes:
-        since: The core's tick at which `doing` began.
-        limit: The time limit of what the thread does now, in seconds; 0 for none.
-        interruptible: Whether the thread waits for the peer to speak, so that ending the reading side tells it to look up.
-    """
-
-    def __init__(self, core: ThreadedCore, listener: Listener, raw: socket.socket, address: Any) -> None:
-        self._core = core
-        self._listener = listener
-        self._socket = raw
-        self._address = address
-        self._expired = False
-        self.since = core.tick
-        self.limit = core.limits.handshake_time
-        self.interruptible = False
-        self.conversation: Conversation | None = None
-
-    def serve(self) -> None:
-        """The thread's whole life."""
-        try:
-            if self._listener.tls is not None:
-                self._shake_hands(self._listener.tls)
-            elif self._socket.family != socket.AF_UNIX:
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._talk()
-        except OSError:
-            pass  # the peer has gone, or was sent away by the sweeper: nobody is left to tell
-        finally:
-            if self.conversation is not None:
-                self.conversation.eof()
-            self._socket.close()
-            self._core.ended(self)
-
-    def _shake_hands(self, context: ssl.SSLContext) -> None:
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-        self._socket.do_handshake()
-
-    def _peer(self) -> Peer:
-        tls = self._socket
-        if self._listener.tls is None:
-            return Peer.of_address(self._address)
-        return Peer.of_address(self._address, tls.version() or "", tls.getpeercert(binary_form=True))  # type: ignore[attr-defined]
-
-    def _talk(self) -> None:
-        conversation = self.conversation = self._listener.open(self._peer())
-        core, receive, limits = self._core, self._socket.recv, self._core.phase_limits
-        phase, began = conversation.phase, core.tick
-        while phase is not Phase.CLOSING:
-            self.since, self.limit, self.interruptible = began, limits[phase], True
-            if core.stopping and phase is Phase.IDLE:
-                return
-            data = receive(_CHUNK)
-            self.interruptible = False
-            if not data:
-                self._ended(conversation)
-                return
-            jobs = conversation.feed(data)
-            if jobs:
-                self._run(conversation, jobs)
-            self._flush(conversation)
-            if jobs or phase is Phase.IDLE:
-                began = core.tick
-            phase = conversation.phase
-        self._linger()
-
-    def _run(self, conversation: Conversation, jobs: Sequence[Job]) -> None:
-        core = self._core
-        for job in jobs:
-            if job.mode is Mode.QUICK:
-                job.run()
-            elif len(core.in_flight) >= core.limits.in_flight:
-                core.refused.append(None)
-                job.refuse(AT_IN_FLIGHT)
-            else:
-                self._flush(conversation)
-                self._work(job)
-            more = conversation.finish(job)
-            if more:
-                self._run(conversation, more)
-
-    def _work(self, job: Job) -> None:
-        core = self._core
-        self.since, self.limit = core.tick, core.limits.work_time
-        core.in_flight.append(None)
-        try:
-            if job.mode is Mode.ASYNC:
-                core.loop.run(job.run_async())
-            else:
-                job.run()
-        finally:
-            core.in_flight.pop()
-
-    def _flush(self, conversation: Conversation) -> None:
-        if self._core.stopping:
-            conversation.stop()
-        data = conversation.take()
-        if data:
-            self.since, self.limit = self._core.tick, self._core.limits.send_time
-            self._socket.sendall(data)
-
-    def _ended(self, conversation: Conversation) -> None:
-        if self._expired:
-            conversation.time_out()
-        else:
-            conversation.eof()
-        self._flush(conversation)
-
-    def _linger(self) -> None:
-        """Wait for the peer to close, so that what it still sends does not reset the connection under our last answer."""
-        if self._core.stopping or not self._core.limits.linger_time or self._listener.tls is not None:
-            return
-        self.since, self.limit = self._core.tick, self._core.limits.linger_time
-        self._socket.shutdown(socket.SHUT_WR)
-        while self._socket.recv(_CHUNK):
-            pass
-
-    def refuse(self) -> None:
-        """Tell the peer that there is no place for it; called in place of `serve`."""
-        try:
-            if self._listener.tls is None:
-                conversation = self._listener.open(self._peer())
-                conversation.refuse(AT_CONNECTIONS)
-                self._socket.setblocking(False)
-                self._socket.send(conversation.take())
-        except OSError:
-            pass  # the peer did not wait for the answer
-        finally:
-            self._socket.close()
-
-    def expire(self) -> None:
-        """The thread has waited too long: wake it. An answer may still be due to a peer that was slow to speak."""
-        self._expired = True
-        self._wake(socket.SHUT_RD if self.interruptible else socket.SHUT_RDWR)
-
-    def stop(self) -> None:
-        """The server stops: wake the thread if it waits for a new message."""
-        conversation = self.conversation
-        if self.interruptible and conversation is not None and conversation.phase is Phase.IDLE:
-            self._wake(socket.SHUT_RD)
-
-    def abort(self) -> None:
-        """The server has waited long enough."""
-        self._wake(socket.SHUT_RDWR)
-
-    def _wake(self, how: int) -> None:
-        with suppress(OSError):  # closed meanwhile
-            # Not SSLSocket.shutdown, which would make the socket a plain one under the thread that uses it.
-            socket.socket.shutdown(self._socket, how)
+_MAX_LEAVING: Final = 256
+"""Connections over the limit that are told so at a time; more are closed without a word."""
+_CHUNK: Final = 65536
 
 
 class ThreadedCore(Core):
@@ -197,26 +46,36 @@ class ThreadedCore(Core):
         self.refused: list[None] = []
         self._accepted = 0
         self._timed_out = 0
-        self._connections: set[_Connection] = set()
+        self._connections: set[ThreadedConnection] = set()
+        self._leaving: dict[socket.socket, float] = {}
         self._changed = threading.Condition()
+        self._over = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped; see `Core.run`."""
-        for listener in self.listeners:
-            listener.socket.listen(self.limits.backlog)
+        sweeper = threading.Thread(target=self._sweep, name="anycore-sweeper", daemon=True)
         try:
+            for listener in self.listeners:
+                listener.socket.listen(self.limits.backlog)
             startup()
-            threading.Thread(target=self._sweep, name="anycore-sweeper", daemon=True).start()
-            self._accept()
-            self._wind_down()
-            shutdown()
+            sweeper.start()
+            try:
+                self._accept()
+            finally:
+                self._wind_down()
+                shutdown()
         finally:
             self.stopping = True
+            self._over.set()
             for listener in self.listeners:
                 listener.socket.close()
             self.loop.close()
+            if sweeper.ident is not None:
+                sweeper.join()
+            self._wake_reader.close()
+            self._wake_writer.close()
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -225,40 +84,94 @@ class ThreadedCore(Core):
                 listener.socket.setblocking(False)
                 selector.register(listener.socket, selectors.EVENT_READ, listener)
             while not self.stopping:
-                for key, _ in selector.select():
-                    if key.data is None:
+                for key, _ in selector.select(self.limits.sweep_interval if self._leaving else None):
+                    if key.fileobj is self._wake_reader:
                         self.stopping = True
+                    elif key.data is not None:
+                        self._accept_one(key.data, selector)
                     else:
-                        self._accept_one(key.data)
+                        self._drain(key.fileobj, selector)
+                self._send_away(selector)
 
-    def _accept_one(self, listener: Listener) -> None:
+    def _accept_one(self, listener: Listener, selector: selectors.BaseSelector) -> None:
         try:
             raw, address = listener.socket.accept()
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
-        raw.setblocking(True)
-        connection = _Connection(self, listener, raw, address)
         self._accepted += 1
-        if len(self._connections) >= self.limits.connections:
-            self.refused.append(None)
-            connection.refuse()
+        if len(self._connections) < self.limits.connections and self._serve(listener, raw, address):
             return
+        self.refused.append(None)
+        if self._refuse(listener, raw, address):
+            selector.register(raw, selectors.EVENT_READ)
+        else:
+            raw.close()
+
+    def _serve(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
+        raw.setblocking(True)
+        connection = ThreadedConnection(self, listener, raw, address)
         with self._changed:
             self._connections.add(connection)
-        threading.Thread(target=connection.serve, name=f"anycore-connection-{self._accepted}", daemon=True).start()
+        thread = threading.Thread(target=connection.serve, name=f"anycore-connection-{self._accepted}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives us no more threads
+            with self._changed:
+                self._connections.discard(connection)
+            return False
+        return True
 
-    def ended(self, connection: _Connection) -> None:
+    def _refuse(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
+        """Tell a peer that there is no place for it; return whether to wait for it to close, so that it can read that."""
+        if listener.tls is not None or not self.limits.linger_time or len(self._leaving) >= _MAX_LEAVING:
+            return False
+        conversation = listener.open(peer_of(listener, address))
+        conversation.refuse(AT_CONNECTIONS)
+        try:
+            raw.setblocking(False)
+            raw.send(conversation.take())
+            raw.shutdown(socket.SHUT_WR)
+        except OSError:  # the peer did not wait for the answer
+            return False
+        finally:
+            conversation.eof()
+        self._leaving[raw] = time.monotonic() + self.limits.linger_time
+        return True
+
+    def _drain(self, raw: Any, selector: selectors.BaseSelector) -> None:
+        """Read and forget what a refused peer sends; when it closes, forget the peer."""
+        try:
+            ended = not raw.recv(_CHUNK)
+        except BlockingIOError:
+            ended = False
+        except OSError:
+            ended = True
+        if ended:
+            self._forget(raw, selector)
+
+    def _send_away(self, selector: selectors.BaseSelector) -> None:
+        now = time.monotonic()
+        for raw in [raw for raw, limit in self._leaving.items() if self.stopping or now > limit]:
+            self._forget(raw, selector)
+
+    def _forget(self, raw: socket.socket, selector: selectors.BaseSelector) -> None:
+        selector.unregister(raw)
+        del self._leaving[raw]
+        raw.close()
+
+    def ended(self, connection: ThreadedConnection) -> None:
         """Forget a connection whose thread ends."""
         with self._changed:
             self._connections.discard(connection)
             self._changed.notify_all()
 
-    def _open(self) -> list[_Connection]:
+    def _open(self) -> list[ThreadedConnection]:
         with self._changed:
             return list(self._connections)
 
     def _wind_down(self) -> None:
+        self.stopping = True
         for listener in self.listeners:
             listener.socket.close()
         for connection in self._open():
@@ -269,19 +182,18 @@ class ThreadedCore(Core):
             for connection in self._open():
                 connection.abort()
             with self._changed:
-                self._changed.wait_for(lambda: not self._connections, 1.0)
+                self._changed.wait_for(lambda: not self._connections, CANCEL_SECONDS)
 
     def _sweep(self) -> None:
         interval = self.limits.sweep_interval
-        while not self.loop.closed:
-            time.sleep(interval)
+        while not self._over.wait(interval):
             self.tick = now = time.monotonic()
             for connection in self._open():
-                limit, since = connection.limit, connection.since
+                since, limit, phase = connection.waits
                 if limit and now - since > limit:
-                    connection.since = now  # once is enough, unless it is still there after another such time
-                    self._timed_out += 1
-                    connection.expire()
+                    connection.waits = (now, limit, phase)  # once is enough, unless it is there after another such time
+                    self._timed_out += phase in (Phase.RECEIVING, Phase.WORKING)
+                    connection.expire(phase)
 
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
@@ -294,4 +206,5 @@ class ThreadedCore(Core):
 
     def figures(self) -> Figures:
         """Return what was counted so far."""
-        return Figures(len(self._connections), len(self.in_flight), self._accepted, len(self.refused), self._timed_out)
+        connections = len(self._connections) + len(self._leaving)
+        return Figures(connections, len(self.in_flight), self._accepted, len(self.refused), self._timed_out)
