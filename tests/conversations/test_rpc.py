@@ -16,6 +16,7 @@ from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.plugin import Plugin, exposed
 from anycore.kernel.registry import verify
+from anycore.testing import connect
 from anycore.wire import xmlrpc
 from anycore.wire.faults import (
     APPLICATION_ERROR,
@@ -452,3 +453,22 @@ def test_an_exception_of_a_method_is_an_application_error(talk: Begin) -> None:
     with pytest.raises(Fault) as caught:
         over_json(talk(), "kit.bad", "no such kind")
     assert (caught.value.code, caught.value.message) == (APPLICATION_ERROR, "kit.bad: KeyError: 'no such kind'")
+
+
+@pytest.mark.parametrize("wire", ["xmlrpc", "jsonrpc"])
+def test_one_result_of_a_multicall_that_cannot_be_carried_leaves_the_others_alone(wire: str) -> None:
+    class Odd(Plugin):
+        @exposed
+        def good(self) -> int:
+            return 1
+
+        @exposed
+        def bad(self) -> Any:
+            return {"deep": [float("nan")]}
+
+    with connect(Odd, wire=wire) as client:
+        calls = [{"methodName": name, "params": []} for name in ("odd.good", "odd.bad", "odd.good")]
+        first, second, third = client.call("system.multicall", calls)
+        assert first == third == [1]
+        assert second["faultCode"] == RESULT_NOT_ENCODABLE
+        assert "deep[0]" in second["faultString"]

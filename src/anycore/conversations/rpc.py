@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
-from anycore.kernel.call import Call, Mode, Outcome
+from anycore.kernel.call import Call, Mode, Outcome, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
 from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
@@ -193,7 +193,21 @@ class CallJob(ExchangeJob):
         try:
             self.piece = form.encode(outcome, self.tag)
         except Exception as error:  # noqa: BLE001 - to read a value may run its own code
-            self.piece = form.encode(Outcome(fault=self._unencodable(outcome, error)), self.tag)
+            fault = self._unencodable(outcome, error)
+            several = isinstance(outcome.value, Several) and self._each(outcome.value)
+            self.piece = form.encode(Outcome(several) if several else Outcome(fault=fault), self.tag)
+
+    def _each(self, values: Several) -> Several:
+        """Return values that stand alone, with a fault in the place of each that cannot be carried."""
+        form, kept = self.exchange.form, Several()
+        for value in values:
+            try:
+                form.encode(Outcome(value), self.tag)
+                kept.append(value)
+            except Exception as error:  # noqa: BLE001 - to read a value may run its own code
+                fault = self._unencodable(Outcome(value), error)
+                kept.append({"faultCode": fault.code, "faultString": fault.message})
+        return kept
 
     def _unencodable(self, outcome: Outcome, error: Exception) -> Fault:
         if isinstance(error, LocalProtocolError):

@@ -159,6 +159,10 @@ class Outcome(msgspec.Struct, eq=False):
         return self.value
 
 
+class Several(list[Any]):
+    """Results that stand alone: where a wire cannot carry one of them, a fault struct takes its place and the others arrive."""
+
+
 _current: ContextVar[Call] = ContextVar("anycore_current_call")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from anycore.kernel.call import Call
+from anycore.kernel.call import Call, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.kernel.plugin import Plugin, exposed
 from anycore.kernel.statistics import Summary, summarise
@@ -51,7 +51,7 @@ class System(Plugin):
     @exposed(name="listMethods", quick=True)
     def list_methods(self, call: Call) -> list[str]:
         """Return the names of the methods that the caller may call."""
-        return [name for method in self._kernel.visible(call) for name in (method.name, *method.aliases)]
+        return sorted(name for method in self._kernel.visible(call) for name in (method.name, *method.aliases))
 
     @exposed(name="methodHelp", quick=True)
     def method_help(self, name: str, call: Call) -> str:
@@ -69,7 +69,7 @@ class System(Plugin):
         if len(calls) > 1000:
             message = f"{_MULTICALL}: {len(calls)} calls were given; send at most 1000 at once"
             raise Fault(INVALID_PARAMS, message)
-        return [self._one(part, call) for part in calls]
+        return Several(self._one(part, call) for part in calls)
 
     def _one(self, part: Multicall, call: Call) -> Any:
         if part.method_name == _MULTICALL:
