@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.kernel.call import Call, Mode
+from anycore.kernel.kernel import AsyncMethodError
 from anycore.objects.proxy import CONTAINERS, is_proxy
 from anycore.rpyc.service import Service
 from anycore.wire.rpyc_constants import CALL, GETATTR
@@ -122,9 +123,10 @@ class _Method:
             args, kwargs = _localised(method.signature.parameters, args, kwargs)
         deadline = time.monotonic() + root.call_time if root.call_time else None
         call = Call(name, args, kwargs or None, root.peer, "rpyc", deadline)
-        if method is not None and method.mode is Mode.ASYNC:
+        try:
+            return kernel.handle(call).unwrap()
+        except AsyncMethodError:
             return root.run_coroutine(kernel.handle_async(call)).unwrap()
-        return kernel.handle(call).unwrap()
 
     def ____mode__(self, handler: int) -> Mode:
         quick = handler == CALL and self._root.kernel.mode(self._name) is Mode.QUICK
