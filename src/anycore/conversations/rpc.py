@@ -8,13 +8,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from anycore.conversations.base import NO_JOBS, Job
+from anycore.conversations.base import FAILED, NO_JOBS, Job
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
 from anycore.kernel.call import Call, Mode, Outcome, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
 from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
-from anycore.wire.faults import OVERLOADED, RESULT_NOT_ENCODABLE, Fault
+from anycore.wire.faults import INTERNAL_ERROR, OVERLOADED, RESULT_NOT_ENCODABLE, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,6 +186,10 @@ class CallJob(ExchangeJob):
         """Answer that the server is at a limit."""
         self.refused = True
         self.encode(Outcome(fault=Fault(OVERLOADED, reason)))
+
+    def fail(self) -> None:
+        """Answer that the server failed."""
+        self.encode(Outcome(fault=Fault(INTERNAL_ERROR, f"{self.call.name}: {FAILED}")))
 
     def encode(self, outcome: Outcome) -> None:
         """Encode an outcome; a value that the wire cannot carry becomes a fault that says where it is."""
