@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "methods": ("anycore.cli.methods:methods", "List the methods of a server, or describe one."),
     "new": ("anycore.cli.new:new", "Make something new to start from."),
     "check": ("anycore.cli.check:check", "Check the configuration and the plugins without serving."),
+    "registry": ("anycore.cli.registry:registry", "Serve a registry of RPyC services, or ask one."),
     "config": ("anycore.cli.config:config", "Print the effective configuration, explained, as a TOML file."),
     "completion": ("anycore.cli.completion:completion", "Print the script that completes commands in a shell."),
 }
