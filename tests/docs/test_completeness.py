@@ -121,7 +121,7 @@ def test_nothing_that_does_not_exist(text: str) -> None:
     assert sorted(set(re.findall(rf"{PREFIX}[A-Z_]+", text)) - variables) == []
     own = PEER.sub("", text)
     known = {*options(), *FOREIGN}
-    assert sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", own)) - known) == []
+    assert sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", own)) - known) == []
     tables = {section.table for section in SECTIONS}
     named = set(re.findall(r"`(\[\[?\w+\]\]?)`", text))
     assert named - tables == set()
