@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import abc
 import enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from anycore.objects.link import Link
 
 
 class Phase(enum.Enum):
@@ -59,7 +61,25 @@ class Job(abc.ABC):
 
 
 class Conversation(abc.ABC):
-    """One peer's dialogue over one connection."""
+    """One peer's dialogue over one connection.
+
+    Attributes:
+        interactive: Whether its jobs may ask the peer in return and wait for the answer. A core gives such a conversation a `Link`, and
+            lets its peer be silent between messages for as long as it likes.
+    """
+
+    interactive: ClassVar[bool] = False
+
+    def begin(self, link: Link) -> Sequence[Job]:  # noqa: ARG002 - for conversations that use it
+        """Take the core's link; called once before anything else, where the conversation is interactive.
+
+        Args:
+            link: Sends and waits.
+
+        Returns:
+            Work to be done before the peer's first message.
+        """
+        return NO_JOBS
 
     @property
     @abc.abstractmethod

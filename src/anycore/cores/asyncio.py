@@ -38,6 +38,7 @@ class AsyncioCore(Core):
     Attributes:
         connections: Those that are served.
         leaving: Those that were refused, and are being told so.
+        loop: The event loop.
     """
 
     name = "asyncio"
@@ -51,7 +52,7 @@ class AsyncioCore(Core):
         self.counted = Figures()
         self.stopping = False
         self.tick = time.monotonic()
-        self._loop = _new_loop(uvloop)
+        self.loop = _new_loop(uvloop)
         self._stop = asyncio.Event()
         self._quiet = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -62,7 +63,7 @@ class AsyncioCore(Core):
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped; see `Core.run`."""
-        runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        runner = asyncio.Runner(loop_factory=lambda: self.loop)
         try:
             # Runner.close would wait for tasks that take no cancellation, and for plugins' own threads, for ever.
             runner.run(self._main(startup, shutdown))
@@ -74,28 +75,28 @@ class AsyncioCore(Core):
         try:
             for listener in self.listeners:
                 _prepare(listener, self.limits.backlog)
-            await self._loop.run_in_executor(starter, startup)
+            await self.loop.run_in_executor(starter, startup)
             try:
                 await self._serve()
             finally:
-                await self._loop.run_in_executor(starter, shutdown)
+                await self.loop.run_in_executor(starter, shutdown)
         finally:
             starter.shutdown(wait=False)
 
     async def _serve(self) -> None:
         servers: list[asyncio.Server] = []
-        others = [self._loop.create_task(self._sweep())]
+        others = [self.loop.create_task(self._sweep())]
         try:
             for listener in self.listeners:
                 if listener.tls is None:
                     servers.append(await self._listen(listener))
                 else:
-                    others.append(self._loop.create_task(self._accept_tls(listener)))
+                    others.append(self.loop.create_task(self._accept_tls(listener)))
             await self._stop.wait()
         finally:
             self.stopping = True
             for listener in self.listeners:
-                self._loop.remove_reader(listener.socket)
+                self.loop.remove_reader(listener.socket)
             await asyncio.sleep(
                 0
             )  # asyncio's servers lose a connection, unclosed, that is between acceptance and transport
@@ -110,7 +111,7 @@ class AsyncioCore(Core):
 
     async def _listen(self, listener: Listener) -> asyncio.Server:
         unix = listener.socket.family == getattr(socket, "AF_UNIX", None)
-        create: Callable[..., Any] = self._loop.create_unix_server if unix else self._loop.create_server
+        create: Callable[..., Any] = self.loop.create_unix_server if unix else self.loop.create_server
         server = await create(
             lambda: AsyncioConnection(self, listener), sock=listener.socket, backlog=self.limits.backlog
         )
@@ -120,7 +121,7 @@ class AsyncioCore(Core):
         """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
         while True:
             try:
-                raw, _ = await self._loop.sock_accept(listener.socket)
+                raw, _ = await self.loop.sock_accept(listener.socket)
             except OSError:
                 await asyncio.sleep(0.01)  # out of descriptors, most likely: let connections end before the next try
                 continue
@@ -128,7 +129,7 @@ class AsyncioCore(Core):
                 self.counted.refused += 1
                 raw.close()
                 continue
-            task = self._loop.create_task(self._shake_hands(listener, raw))
+            task = self.loop.create_task(self._shake_hands(listener, raw))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
@@ -136,7 +137,7 @@ class AsyncioCore(Core):
         limits = self.limits
         try:
             async with asyncio.timeout(limits.handshake_time or None):
-                await self._loop.connect_accepted_socket(
+                await self.loop.connect_accepted_socket(
                     lambda: TlsConnection(self, listener),
                     raw,
                     ssl=listener.tls,
@@ -180,7 +181,7 @@ class AsyncioCore(Core):
 
     def spawn(self, connection: AsyncioConnection, job: Job) -> None:
         """Run an asynchronous job as a task of its own."""
-        task = self._loop.create_task(self._run_async(connection, job))
+        task = self.loop.create_task(self._run_async(connection, job))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 
@@ -201,7 +202,7 @@ class AsyncioCore(Core):
 
     def _wake(self) -> None:
         with suppress(RuntimeError):  # the loop has been closed: the core did not wait for this job any longer
-            self._loop.call_soon_threadsafe(self._take_finished)
+            self.loop.call_soon_threadsafe(self._take_finished)
 
     def _take_finished(self) -> None:
         for connection, job in self.workers.take():
@@ -213,20 +214,20 @@ class AsyncioCore(Core):
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
         with suppress(RuntimeError):  # it has ended
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self.loop.call_soon_threadsafe(self._stop.set)
 
     def _close(self) -> None:
         for listener in self.listeners:
             listener.socket.close()
-        if not self._loop.is_closed():
+        if not self.loop.is_closed():
             try:
-                self._loop.run_until_complete(end_loop())
+                self.loop.run_until_complete(end_loop())
             finally:
-                self._loop.close()
+                self.loop.close()
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the loop and wait; see `Core.run_coroutine`."""
-        return wait_for_coroutine(coroutine, self._loop, timeout)
+        return wait_for_coroutine(coroutine, self.loop, timeout)
 
     def figures(self) -> Figures:
         """Return what was counted so far."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, BUNDLE, give_up, peer_of
+from anycore.cores.loop_link import LoopLink
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from anycore.conversations.base import Conversation, Job
+    from anycore.conversations.rpyc import RpycConversation
     from anycore.cores.asyncio import AsyncioCore
     from anycore.cores.base import Listener
 
@@ -33,12 +35,12 @@ class AsyncioConnection(asyncio.Protocol):
     Attributes:
         since: The core's tick at which the present phase began.
         sending: Whether the peer is slow to take what it is sent.
+        ended: Whether the connection is over.
     """
 
     __slots__ = (
         "_at_end",
         "_core",
-        "_ended",
         "_home",
         "_later",
         "_lingering",
@@ -47,6 +49,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_reading",
         "_write",
         "conversation",
+        "ended",
         "phase",
         "sending",
         "since",
@@ -67,7 +70,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._reading = True
         self._lingering = False
         self._at_end = False
-        self._ended = False
+        self.ended = False
         self.sending = False
         self.since = core.tick
         self.phase = Phase.IDLE
@@ -86,8 +89,15 @@ class AsyncioConnection(asyncio.Protocol):
             self._refuse()
             return
         core.connections.add(self)
+        if self.conversation.interactive:
+            self._begin()
         if core.stopping:
             self.stop()
+
+    def _begin(self) -> None:
+        conversation = cast("RpycConversation", self.conversation)
+        self.run(conversation.begin(LoopLink(self, conversation, self._core.loop)))
+        self.flush()
 
     def _set_write(self) -> None:
         self._write = self.transport.write
@@ -111,7 +121,7 @@ class AsyncioConnection(asyncio.Protocol):
         if jobs:
             self.since = self._core.tick
             if len(jobs) <= BUNDLE and not self._later:
-                self._run(jobs)
+                self.run(jobs)
             else:
                 self._later = deque((*(self._later or ()), *jobs))
                 self._run_later()
@@ -121,10 +131,10 @@ class AsyncioConnection(asyncio.Protocol):
         """Run jobs of which the peer has sent many, a few at a time, for as long as it takes the answers."""
         later = self._later
         while later and not self.sending and self._out < _MAX_OUT:
-            self._run([later.popleft() for _ in range(min(BUNDLE, len(later)))])
+            self.run([later.popleft() for _ in range(min(BUNDLE, len(later)))])
             self.flush()
 
-    def _run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job]) -> None:
         """Run jobs where their modes say; quick ones here and now."""
         core = self._core
         for job in jobs:
@@ -146,7 +156,7 @@ class AsyncioConnection(asyncio.Protocol):
                 continue
             more = self.conversation.finish(job)
             if more:
-                self._run(more)
+                self.run(more)
 
     def finished(self, job: Job) -> None:
         """Take back a job that a worker or a task has run."""
@@ -154,10 +164,10 @@ class AsyncioConnection(asyncio.Protocol):
         self._out -= 1
         more = self.conversation.finish(job)
         if more:
-            self._run(more)
+            self.run(more)
         if self._later:
             self._run_later()
-        if not self._ended:
+        if not self.ended:
             self.since = self._core.tick
             self.flush()
 
@@ -180,7 +190,7 @@ class AsyncioConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Send the last bytes, then wait for the peer to close, so that what it still sends does not reset the connection."""
-        if self._lingering or self._ended:
+        if self._lingering or self.ended:
             return
         self._lingering = True
         core, transport = self._core, self.transport
@@ -197,7 +207,7 @@ class AsyncioConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection here and now."""
-        self._ended = True
+        self.ended = True
         self.transport.abort()
 
     def failed(self) -> None:
@@ -237,7 +247,7 @@ class AsyncioConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection has ended; see `asyncio.BaseProtocol`."""
-        self._ended = True
+        self.ended = True
         self._later = None
         self.conversation.eof()
         self._home.discard(self)
@@ -257,7 +267,11 @@ class AsyncioConnection(asyncio.Protocol):
 
     def limit(self) -> float:
         """Return the time limit of what the connection does now, in seconds."""
-        return self._core.limits.send_time if self.sending else self._core.phase_limits[self.phase]
+        if self.sending:
+            return self._core.limits.send_time
+        if self.phase is Phase.IDLE and self.conversation.interactive:
+            return 0.0
+        return self._core.phase_limits[self.phase]
 
     def stop(self) -> None:
         """The server stops."""

@@ -6,10 +6,11 @@ import logging
 import socket
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_of
+from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anycore.conversations.base import Conversation, Job
+    from anycore.conversations.rpyc import RpycConversation
     from anycore.cores.base import Listener
     from anycore.cores.threaded import ThreadedCore
     from anycore.kernel.call import Peer
@@ -44,6 +46,8 @@ class ThreadedConnection:
         self._address = address
         self._expired = False
         self._lingering = False
+        self._receiving = False
+        self._pump: Pump | None = None
         self.waits = (core.tick, core.limits.handshake_time, Phase.WORKING)
         self.conversation: Conversation | None = None
 
@@ -78,6 +82,9 @@ class ThreadedConnection:
 
     def _talk(self) -> None:
         conversation = self.conversation = self._listener.open(self._peer())
+        if conversation.interactive:
+            self._serve_interactive(cast("RpycConversation", conversation))
+            return
         core, limits = self._core, self._core.phase_limits
         receive = self._socket.recv if self._listener.tls is None else self._receive_tls
         phase, began = conversation.phase, core.tick
@@ -105,6 +112,20 @@ class ThreadedConnection:
         if not tls.pending() and not socket.socket.recv(tls, 1, socket.MSG_PEEK):  # type: ignore[attr-defined]
             return b""
         return tls.recv(size)
+
+    def _serve_interactive(self, conversation: RpycConversation) -> None:
+        """Let a pump do what `_talk` does, for a conversation whose jobs may wait for the peer."""
+        pump = self._pump = Pump(self._socket, conversation, self._work, self._watch)
+        pump.begin()
+        pump.serve(lambda: self._core.stopping)
+
+    def _watch(self, phase: Phase) -> None:
+        """Tell the sweeper what the thread waits for; the peer may be silent between messages for as long as it likes."""
+        if phase is Phase.RECEIVING and self._receiving:
+            return  # its time began with the first byte
+        self._receiving = phase is Phase.RECEIVING
+        limit = self._core.limits.receive_time if self._receiving else 0.0
+        self.waits = (self._core.tick, limit, phase)
 
     def _run(self, conversation: Conversation, jobs: Sequence[Job]) -> None:
         for number, job in enumerate(jobs, 1):
@@ -181,6 +202,8 @@ class ThreadedConnection:
             phase: What `waits` said. If the peer has spoken since, it is answered, and then sent away.
         """
         self._expired = True
+        if self._pump is not None:
+            self._pump.expired = True
         self._wake(socket.SHUT_RD if phase in _INTERRUPTIBLE else socket.SHUT_RDWR)
 
     def stop(self) -> None:
