@@ -100,16 +100,16 @@ def test_every_switch_of_the_original(start: Start, tmp_path: Path, run: Run) ->
 
 def test_quiet_is_a_flag_and_listing_too(start: Start) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.77", 0))
         port = probe.getsockname()[1]
-    server = start("serve", "-q", "-l", "--mode=BOTH", "--host=127.0.0.1", f"--port={port}")
-    client = UdpRegistryClient([f"127.0.0.1:{port}"], timeout=0.1)
+    server = start("serve", "-q", "-l", "--mode=BOTH", "--host=127.0.0.77", f"--port={port}")
+    client = UdpRegistryClient([f"127.0.0.77:{port}"], timeout=0.1)
     names: tuple[str, ...] | None = None
     while names is None and server.process.poll() is None:  # quiet: nothing says that it is ready
         with contextlib.suppress(NoAnswerError):
             names = client.list()
     assert names == ()
-    assert TcpRegistryClient([f"127.0.0.1:{port}"]).list() == ()
+    assert TcpRegistryClient([f"127.0.0.77:{port}"]).list() == ()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(SECONDS) == Exit.OK
     assert server.line() == ""

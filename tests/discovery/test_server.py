@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[..., RegistryServer]
 
+ALONE = "127.0.0.77"  # nothing else here uses ports of this address
 QUERY = encode_request(Query("ECHO"))
 
 
@@ -147,12 +148,12 @@ def test_stopping_waits_no_longer_than_its_grace(serve: Serve) -> None:
 
 
 def test_a_server_that_never_started_can_be_closed_and_binds_all_or_nothing() -> None:
-    with RegistryServer(RegistryService(LeaseTable()), host="127.0.0.1", port=0) as taken:
+    with RegistryServer(RegistryService(LeaseTable()), host=ALONE, port=0) as taken:
         with pytest.raises(OSError, match="in use"):
-            RegistryServer(RegistryService(LeaseTable()), modes=("udp", "tcp"), host="127.0.0.1", port=taken.port)
-        with socket.create_server(("127.0.0.1", taken.port)):  # the TCP one of them has been given back
+            RegistryServer(RegistryService(LeaseTable()), modes=("udp", "tcp"), host=ALONE, port=taken.port)
+        with socket.create_server((ALONE, taken.port)):  # the TCP one of them has been given back
             pass
-    with RegistryServer(RegistryService(LeaseTable()), host="127.0.0.1", port=taken.port):
+    with RegistryServer(RegistryService(LeaseTable()), host=ALONE, port=taken.port):
         pass
 
 
