@@ -54,7 +54,19 @@ def test_the_banner_is_plain_and_unwrapped_where_it_is_no_terminal() -> None:
     assert "  http://127.0.0.1:6789  XML-RPC, JSON-RPC" in lines
     assert "    sample.[bold](a: int)" in lines
     assert "  anycore call http://127.0.0.1:6789 sample.add 2" in lines
-    assert lines.index("  sample  from plugins/sample.py") < lines.index("  system  from anycore")
+    (bundled,) = [line for line in lines if line.startswith("  system")]
+    assert "comes with the server: " in bundled
+    assert lines.index("  sample  from plugins/sample.py") < lines.index(bundled)
+
+
+def test_lines_of_methods_fit_the_terminal_and_the_sample_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    show(ANNOUNCEMENT, stream)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert all(len(line) <= 40 for line in lines if line.startswith("    "))
+    assert "  anycore call http://127.0.0.1:6789 sample.add 2" in [line.rstrip() for line in lines]
 
 
 def test_the_banner_has_colour_on_a_terminal_unless_that_is_unwanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
@@ -15,6 +19,7 @@ from anycore.server.announcement import Announcement
 
 _log = logging.getLogger("anycore.server")
 _WIDE = 44
+_BUNDLED = "system"
 
 
 class _Console(Console):
@@ -34,6 +39,8 @@ def show(announcement: Announcement, stream: TextIO | None = None) -> None:
     console = _Console(file=stream, highlight=False, soft_wrap=True)
     try:
         for line in lines(announcement):
+            if console.is_terminal and line.overflow == "ellipsis":
+                line.truncate(console.width, overflow="ellipsis")
             console.print(line)
     except OSError as error:
         _log.warning("the banner cannot be printed: %s", error)  # nobody reads it; that is no reason not to serve
@@ -51,15 +58,30 @@ def lines(announcement: Announcement) -> Iterator[Text]:
     for url, wires in announcement.listeners:
         yield Text.assemble("  ", (url.ljust(width), "bold cyan"), "  ", ", ".join(wires))
     yield Text()
-    yield from plugin_lines(sorted(announcement.plugins, key=lambda plugin: plugin[0] == "system"))
-    if all(name == "system" for name, _, _ in announcement.plugins):
+    yield from plugin_lines([plugin for plugin in announcement.plugins if plugin[0] != _BUNDLED])
+    if all(name == _BUNDLED for name, _, _ in announcement.plugins):
         yield Text("No plugins were named. `anycore new plugin NAME` makes one, `anycore serve NAME.py` serves it.")
+        yield Text()
+    bundled = [len(methods) for name, _, methods in announcement.plugins if name == _BUNDLED]
+    if bundled:
+        text = f"  comes with the server: {bundled[0]} methods; `anycore methods URL` lists all that can be called"
+        yield Text.assemble("  ", (_BUNDLED, "bold"), (text, "dim"), overflow="ellipsis")
         yield Text()
     if announcement.sample:
         yield Text("Try it from another terminal:")
-        yield Text.assemble("  ", (announcement.sample, "bold green"))
+        yield Text.assemble("  ", (announcement.sample.replace("anycore", program(), 1), "bold green"))
         yield Text()
     yield Text("Ctrl-C stops it.")
+
+
+def program() -> str:
+    """Return how a person at a shell here starts this program: by its name where the shell finds it, else by its path."""
+    started = Path(sys.argv[0])
+    if shutil.which("anycore") or started.name != "anycore":
+        return "anycore"
+    with suppress(ValueError):
+        return str(started.resolve().relative_to(Path.cwd()))
+    return str(started)
 
 
 def plugin_lines(plugins: list[tuple[str, str, list[tuple[str, str, str]]]]) -> Iterator[Text]:
@@ -73,5 +95,5 @@ def plugin_lines(plugins: list[tuple[str, str, list[tuple[str, str, str]]]]) -> 
         width = min(_WIDE, max((len(method + signature) for method, signature, _ in methods), default=0))
         for method, signature, doc in methods:
             room = " " * (width - len(method + signature)) + "  " if doc else ""
-            yield Text.assemble("    ", (method, "cyan"), signature, room, (doc, "dim"))
+            yield Text.assemble("    ", (method, "cyan"), signature, room, (doc, "dim"), overflow="ellipsis")
         yield Text()

@@ -75,9 +75,16 @@ def _type(schema: dict[str, Any]) -> str:
     if isinstance(kind, list):
         return " | ".join(_NAMES.get(str(one), str(one)) for one in kind)
     if kind == "array":
+        several = schema.get("prefixItems")
+        if isinstance(several, list):
+            return f"tuple[{', '.join(_type(one) or 'Any' for one in several)}]"
         items = schema.get("items")
         inner = _type(items) if isinstance(items, dict) else ""
         return f"list[{inner}]" if inner else "list"
+    if kind == "object":
+        values = schema.get("additionalProperties")
+        inner = _type(values) if isinstance(values, dict) else ""
+        return f"dict[str, {inner}]" if inner else "dict"
     return _NAMES.get(kind, str(kind))
 
 
