@@ -114,8 +114,7 @@ class RegistryService:
             kind: What it is counted by.
             message: What was wrong with it.
         """
-        where = f"[{peer.host}]:{peer.port}" if ":" in peer.host else f"{peer.host}:{peer.port}"
-        self.incidents.note(peer, kind, message if peer.transport == "tcp" else f"{where}: {message}")
+        self.incidents.note(peer, kind, message)
 
     def _tell(self, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -32,7 +32,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     """What the transport knows of the other end of a connection.
 
     Args:
-        transport: `tcp`, `unix`, `stdio` or `memory`.
+        transport: `tcp`, `udp`, `unix`, `stdio` or `memory`.
         host: The address in text form, without a port; empty where the transport has none.
         port: The port, 0 where the transport has none.
         tls: The TLS version, as in `TLSv1.3`; empty on a plain connection.
@@ -62,7 +62,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         return cls("unix", "", 0, tls, certificate, local=True)
 
     def __str__(self) -> str:
-        if self.transport != "tcp":
+        if not self.host:
             return self.transport
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
