@@ -29,4 +29,12 @@ def plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, AbstractSet):
         return list(value)
-    return msgspec.to_builtins(value, builtin_types=_KNOWN)
+    try:
+        return msgspec.to_builtins(value, builtin_types=_KNOWN)
+    except TypeError:
+        kind = type(value)
+        message = (
+            f"no wire can carry a value of type {kind.__module__}.{kind.__qualname__}; return built-in types, dataclasses or"
+            " msgspec.Struct"
+        )
+        raise TypeError(message) from None
