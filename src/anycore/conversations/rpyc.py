@@ -6,8 +6,10 @@ waits for an answer of the peer, the next may run: so a callback may call back.
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import deque
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
@@ -23,44 +25,92 @@ if TYPE_CHECKING:
     from anycore.kernel.incidents import Incidents
     from anycore.objects.connection import Connection
     from anycore.objects.link import Link
+    from anycore.wire.rpyc import Message
+
+
+_log = logging.getLogger("anycore.rpyc")
+_here = threading.local()
+
+
+_log = logging.getLogger("anycore.rpyc")
 
 
 class RequestJob(Job):
-    """One request of the peer."""
+    """One request of the peer. It is to be kept until its frame is sent, because it keeps alive what the frame speaks of.
 
-    __slots__ = ("_connection", "_handler", "_sent", "_seq", "frame")
+    Attributes:
+        seq: The request's number.
+        handler: What is asked.
+        frame: The answer; empty when none is due, or not yet.
+        kept: The result, for as long as this job lives.
+        raised: What is to be raised in the serving thread as well, because the configuration says so of its kind.
+    """
 
-    def __init__(self, connection: Connection, seq: int, handler: Any, sent: Any, mode: Mode) -> None:
+    __slots__ = ("_connection", "_sent", "_threads", "frame", "handler", "kept", "raised", "seq")
+
+    def __init__(
+        self, connection: Connection, seq: int, handler: int, sent: Any, mode: Mode, threads: tuple[int, int] = (0, 0)
+    ) -> None:
         self.mode = mode
+        self.seq = seq
+        self.handler = handler
         self.frame = b""
+        self.raised: BaseException | None = None
         self._connection = connection
-        self._seq = seq
-        self._handler = handler
         self._sent = sent
+        self._threads = threads
+        self.kept: Any = None
 
     def run(self) -> None:
         """Do what is asked."""
-        self.frame = self._connection.handle(self._seq, self._handler, self._sent)
+        sent, self._sent = self._sent, None
+        self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
 
     def refuse(self, reason: str) -> None:
         """Answer that the server is at a limit."""
-        self.frame = self._connection.refuse(self._seq, reason)
+        self._sent = None
+        if self.handler != wire.CLOSE:
+            self.frame = self._connection.refuse(self.seq, reason, self._threads)
 
 
 class _OpenJob(Job):
     """Tells the service about a new connection, before its first request."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_connection", "_open")
 
-    def __init__(self, opened: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, opened: Callable[[], None]) -> None:
         self.mode = Mode.BLOCKING
+        self._connection = connection
         self._open = opened
 
     def run(self) -> None:
-        self._open()
+        try:
+            self._open()
+        except Exception as error:  # noqa: BLE001 - whatever the service did, it ends here
+            _log.exception("%s: the service's on_connect failed", self._connection)
+            self._connection.ended(f"the service's on_connect failed: {error!r:.200}")
 
     def refuse(self, reason: str) -> None:
-        """Leave the service out of it; the requests will be refused as well."""
+        """End the connection: a service that has not heard of it cannot serve it."""
+        self._connection.ended(reason)
+
+
+class _CallbackJob(Job):
+    """Calls back whoever asked to be told of an answer. It is in nobody's way: it takes no turn among the requests."""
+
+    __slots__ = ("_callbacks",)
+
+    def __init__(self, callbacks: Sequence[Callable[[], Any]]) -> None:
+        self.mode = Mode.BLOCKING
+        self._callbacks = callbacks
+
+    def run(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    def refuse(self, reason: str) -> None:
+        """Nobody can be told: the results stay there to be asked."""
+        _log.warning("callbacks about answers were left out: %s", reason)
 
 
 class RpycConversation(Conversation):
@@ -99,8 +149,9 @@ class RpycConversation(Conversation):
         self._queue: deque[Job] = deque()
         self._running = 0
         self._out: deque[bytes] = deque()
-        self._lock = Lock()
+        self._lock = RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
         self._closing = False
+        self._stopping = False
 
     def begin(self, link: Link) -> Sequence[Job]:
         """Take the core's two verbs, and hand out the job that tells the service."""
@@ -109,7 +160,12 @@ class RpycConversation(Conversation):
             return NO_JOBS
         with self._lock:
             self._running += 1
-        return (_OpenJob(self._opened),)
+        return (_OpenJob(self.connection, self._opened),)
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether the peer has begun a message and not ended it."""
+        return self._decoder.mid_frame
 
     @property
     def phase(self) -> Phase:
@@ -129,33 +185,43 @@ class RpycConversation(Conversation):
         """Take bytes; see `Conversation.feed`."""
         if self._closing:
             return NO_JOBS
-        connection, requests = self.connection, []
+        connection = self.connection
+        requests: list[Job] = []
+        told: list[Job] = []
         decode = connection.codec.decode
         try:
             for payload in self._decoder.feed(data):
                 message = decode(payload)
                 kind = message.kind
                 if kind == wire.REQUEST:
-                    handler, sent = self._request(message.args)
-                    requests.append(RequestJob(connection, message.seq, handler, sent, connection.mode(handler, sent)))
+                    requests.append(self._request(message))
                 else:
-                    connection.settle(message.seq, message.args, failed=kind == wire.EXCEPTION)
+                    callbacks = connection.settle(message.seq, message.args, failed=kind == wire.EXCEPTION)
+                    if callbacks:
+                        told.append(_CallbackJob(callbacks))
             if self._decoder.error is not None:
                 raise self._decoder.error
         except RemoteProtocolError as error:
             self._blame(error)
-        if not requests:
-            return NO_JOBS
-        with self._lock:
-            self._queue.extend(requests)
-            return self._next()
+        if requests:
+            with self._lock:
+                self._queue.extend(requests)
+                return [*told, *self._next()]
+        return told or NO_JOBS
 
-    @staticmethod
-    def _request(args: Any) -> tuple[Any, Any]:
-        if type(args) is tuple and len(args) == 2 and type(args[0]) is int:
-            return args
-        message = f"a request is a number and arguments, not {args!r:.100}"
-        raise RemoteProtocolError(message, 0)
+    def _request(self, message: Message) -> RequestJob:
+        handler, sent = message.args
+        connection = self.connection
+        if handler != wire.DEL:
+            sent = connection.receive(sent)
+        return RequestJob(
+            connection,
+            message.seq,
+            handler,
+            sent,
+            connection.mode(handler, sent),
+            (message.sender, message.receiver),
+        )
 
     def _next(self) -> Sequence[Job]:
         """Return the jobs whose turn it is; the lock is held."""
@@ -167,11 +233,26 @@ class RpycConversation(Conversation):
 
     def finish(self, job: Job) -> Sequence[Job]:
         """Take back a job; see `Conversation.finish`."""
-        if isinstance(job, RequestJob) and job.frame:
+        if type(job) is _CallbackJob:
+            return NO_JOBS
+        if type(job) is RequestJob and job.frame:
             self._out.append(job.frame)
         with self._lock:
             self._running -= 1
-            return self._next()
+            jobs = self._next()
+            idle = not self._running
+        if self._stopping and idle:
+            self._end("the server stops")
+        return jobs
+
+    @property
+    def inside(self) -> bool:
+        """Whether the calling thread runs a job of this conversation."""
+        return getattr(_here, "connection", None) is self.connection
+
+    def put(self, data: bytes) -> None:
+        """Add a frame to what is ready to be sent. Takes no lock."""
+        self._out.append(data)
 
     def suspend(self) -> Sequence[Job]:
         """A running job waits for the peer: let others run meanwhile."""
@@ -185,23 +266,25 @@ class RpycConversation(Conversation):
             self._running += 1
 
     def take(self) -> bytes:
-        """Return the frames that are ready."""
+        """Return the frames that are ready; the jobs that made them are to be kept until these are sent."""
         out = self._out
         try:
             first = out.popleft()
+            if not out:
+                return first
         except IndexError:
             return b""
-        if not out:
-            return first
         parts = [first]
         while out:
-            parts.append(out.popleft())
+            try:
+                parts.append(out.popleft())
+            except IndexError:  # another thread took it just now
+                break
         return b"".join(parts)
 
     def eof(self) -> None:
         """The peer has gone; nothing can be answered any more."""
-        self._closing = True
-        self.connection.ended("the other side closed the connection")
+        self._end("the other side closed the connection")
 
     def time_out(self) -> None:
         """Close; there is no message that would say why."""
@@ -213,12 +296,15 @@ class RpycConversation(Conversation):
 
     def stop(self) -> None:
         """Close when nothing runs; a peer that waits for an answer still gets it."""
+        self._stopping = True
         if self.phase is not Phase.WORKING:
-            self._closing = True
-            self.connection.ended("the server stops")
+            self._end("the server stops")
+
+    def _end(self, reason: str) -> None:
+        self._closing = True
+        self.connection.ended(reason)
 
     def _blame(self, error: RemoteProtocolError) -> None:
         if self._incidents is not None:
             self._incidents.note(self.peer, "rpyc", error.message)
-        self._closing = True
-        self.connection.ended(error.message)
+        self._end(error.message)

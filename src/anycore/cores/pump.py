@@ -1,66 +1,90 @@
-"""A blocking socket, read and written by whichever thread needs it: how threads wait for a peer that may ask in return.
+"""A socket, read and written by whichever thread needs it: how threads wait for a peer that may ask in return.
 
 One thread at a time reads; it settles everybody's results. A thread that waits while another reads sleeps until its result is settled
-or the reading is free. Nobody holds a lock while it runs a job, and a lock is never taken in one function and released in another.
+or the reading falls to it. Nobody holds a lock while it runs a job, and a lock is never taken in one function and released in another.
+
+The peer's requests run on the thread that read them, where it is the only one here, so that a call back costs no change of threads.
+Where other threads wait as well, a request gets a thread of its own: the one that read it may not be the one that it is about, and
+must not be kept from its own answer.
 """
 
 from __future__ import annotations
 
-import select
-import socket
-import ssl
-import struct
+import logging
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import Phase
+from anycore.cores.pump_stream import TICK, stream_of
 from anycore.kernel.call import Mode
 from anycore.objects.link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import socket
+    from collections.abc import Callable, Iterable
 
     from anycore.conversations.base import Job
     from anycore.conversations.rpyc import RpycConversation
     from anycore.objects.result import AsyncResult
 
-_CHUNK: Final = 1 << 18
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
-_TICK: Final = 1.0
-"""Seconds after which a read that got nothing looks at its deadline; the kernel keeps the time, at no cost to reads that get something."""
+_log = logging.getLogger("anycore.rpyc")
+_MAX_DEPTH: Final = 16
+"""How many jobs may be under way on one stack; the next one gets a thread, for a stack is not endless."""
+_MAX_WORKERS: Final = 64
+_MAX_AHEAD: Final = 64 * 1024 * 1024
+"""Bytes that are read ahead while the peer does not read."""
+_CLOSE_SECONDS: Final = 1.0
+
+
+class _Here(threading.local):
+    """The running thread: how many jobs of this pump are under way on its stack."""
+
+    depth = 0
 
 
 class Pump(Link):
-    """Moves the bytes of one interactive conversation over one connected, blocking socket.
+    """Moves the bytes of one interactive conversation over one connected socket.
 
     Args:
         connected: The socket.
         conversation: The conversation.
         run_async: Runs the coroutine of an asynchronous job and waits for it.
+        stall_seconds: How long the peer may take in nothing while there is something to send, before it is given up.
     """
 
     def __init__(
-        self, connected: socket.socket, conversation: RpycConversation, run_async: Callable[[Any], Any] | None = None
+        self,
+        connected: socket.socket,
+        conversation: RpycConversation,
+        run_async: Callable[[Any], Any] | None = None,
+        *,
+        stall_seconds: float = 60.0,
     ) -> None:
         self.socket = connected
+        self.ended = False
         self._conversation = conversation
         self._run_async = run_async
+        self._stall_seconds = stall_seconds
+        self._stream = stream_of(connected)
         self._reading = threading.Lock()
         self._sending = threading.Lock()
+        self._reader = 0
         self._outbox: deque[bytes] = deque()
-        self._turn = threading.Condition()
-        self._sleepers = 0
-        self._here = threading.local()
-        self._tls = isinstance(connected, ssl.SSLSocket)
-        self._quick_ack = _QUICKACK and connected.family in (socket.AF_INET, socket.AF_INET6)
-        self.ended = False
-        connected.settimeout(None)
-        if hasattr(socket, "SO_RCVTIMEO"):
-            seconds = int(_TICK)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
+        self._ahead: deque[bytes] = deque()
+        self._ready: deque[Job] = deque()
+        self._followers: deque[threading.Lock] = deque()
+        self._workers: set[threading.Thread] = set()
+        self._failure = ""
+        self._here = _Here()
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 after the end."""
+        return self.socket.fileno()
+
+    # Sending.
 
     def send(self, data: bytes) -> None:
         """Send bytes; see `Link.send`. A thread that finds another one sending leaves its bytes to it."""
@@ -68,16 +92,22 @@ class Pump(Link):
             message = f"the connection has ended: {self._conversation.connection.end_reason or 'closed'}"
             raise EOFError(message)
         self._outbox.append(data)
-        self._drain()
+        self._drain(self._stall_seconds)
 
-    def _drain(self) -> None:
-        while self._outbox and self._sending.acquire(blocking=False):
+    def _drain(self, stall_seconds: float) -> None:
+        outbox = self._outbox
+        while outbox and self._sending.acquire(blocking=False):
             try:
-                while self._outbox:
-                    self.socket.sendall(self._outbox.popleft() if len(self._outbox) == 1 else self._gather())
+                while outbox:
+                    data = outbox.popleft() if len(outbox) == 1 else self._gather()
+                    sent = self._stream.write(data)
+                    if sent < len(data):
+                        self._push(memoryview(data)[sent:], stall_seconds)
             except OSError as error:
-                self._lost(f"sending failed: {error}")
-                return
+                # No more than this: it may be a finaliser that sends. Whoever reads, or looks next, finds the end.
+                self._failure = self._failure or f"sending failed: {error}"
+                outbox.clear()
+                self._stream.shut()
             finally:
                 self._sending.release()
 
@@ -87,131 +117,262 @@ class Pump(Link):
             parts.append(self._outbox.popleft())
         return b"".join(parts)
 
+    def _push(self, rest: memoryview, stall_seconds: float) -> None:
+        """Send what the kernel does not take at once. The peer may be stuck in the same way: so what it sends is taken in meanwhile."""
+        end = time.monotonic() + stall_seconds
+        while rest:
+            able = self._stream.ready(read=len(self._ahead) * 2**14 < _MAX_AHEAD, write=True, seconds=TICK)
+            if able and able[1]:
+                sent = self._stream.write(rest)
+                rest = rest[sent:]
+                if sent:
+                    end = time.monotonic() + stall_seconds
+            if able and able[0]:
+                self._read_ahead(alone=not able[1])
+            if time.monotonic() >= end:
+                raise TimeoutError(f"the peer took in nothing for {stall_seconds:g} seconds")
+
+    def _read_ahead(self, *, alone: bool) -> None:
+        if self._reader == get_ident():
+            self._stash()
+        elif self._reading.acquire(blocking=False):
+            try:
+                self._stash()
+            finally:
+                self._reading.release()
+                self._promote()
+        elif alone:
+            time.sleep(0.001)  # another thread reads; what makes the socket readable is about to go
+
+    def _stash(self) -> None:
+        data = self._stream.read(0.0)
+        if data:
+            self._ahead.append(data)
+        elif data is not None:
+            raise ConnectionError("the other side closed the connection")
+
+    # Reading.
+
     def begin(self) -> None:
         """Start the conversation."""
         self._run(self._conversation.begin(self))
 
     def serve(self) -> None:
         """Read and work until the connection ends."""
-        while not self.ended and self._conversation.phase is not Phase.CLOSING:
-            self.serve_one(None)
-        self.close()
-
-    def serve_one(self, deadline: float | None, done: Callable[[], bool] = bool) -> None:
-        """Read once and do what follows from it, or let another thread's reading go on until `done`, but not beyond the deadline.
-
-        Args:
-            deadline: On the clock of `time.monotonic()`, in seconds; None for none.
-            done: Whether there is nothing to wait for any more.
-        """
-        if self._reading.acquire(blocking=False):
-            try:
-                jobs = () if done() else self._read(deadline)
-            finally:
-                self._reading.release()
-                if self._sleepers:
-                    self._wake()
-                if self.ended:
-                    self._dispose()
-            if jobs:
-                self._run(jobs)
-            return
-        with self._turn:
-            self._sleepers += 1
-            if not done() and self._reading.locked() and not self.ended:
-                self._turn.wait(_TICK if deadline is None else min(_TICK, max(0.0, deadline - time.monotonic())))
-            self._sleepers -= 1
-
-    def _wake(self) -> None:
-        with self._turn:
-            self._turn.notify_all()
-
-    def _read(self, deadline: float | None) -> Sequence[Job]:
-        if self.ended:
-            return ()
         try:
-            if deadline is not None and not self._readable(deadline):
-                return ()
-            data = self.socket.recv(_CHUNK)
-            if self._quick_ack:
-                # A peer with Nagle's algorithm on holds its next small write back until this one is acknowledged: do it now.
-                # The system forgets the option at its own discretion, so it is set each time.
-                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return ()
-        except OSError as error:
-            self._lost(f"receiving failed: {error}")
-            return ()
-        if not data:
-            self._conversation.eof()
+            while not self.ended and self._conversation.phase is not Phase.CLOSING:
+                self.serve_one(None)
+        finally:
+            self._conversation.connection.ended("it is served no longer")
             self.close()
-            return ()
-        return self._conversation.feed(data)
 
-    def _readable(self, deadline: float) -> bool:
-        """Tell whether to read now; what is further away than a tick is left to the kernel's own clock."""
-        left = deadline - time.monotonic()
-        if left >= _TICK:
-            return True
-        if self._tls and self.socket.pending():  # type: ignore[attr-defined]
-            return True
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN)
-        return bool(poll.poll(max(0.0, left) * 1000))
-
-    def _run(self, jobs: Sequence[Job]) -> None:
-        here = self._here
-        for job in jobs:
-            outer = getattr(here, "running", False)
-            here.running = True
-            try:
-                if job.mode is Mode.ASYNC and self._run_async is not None:
-                    self._run_async(job.run_async())
-                else:
-                    job.run()
-            finally:
-                here.running = outer
-            more = self._conversation.finish(job)
-            data = self._conversation.take()
-            if data and not self.ended:
-                self._outbox.append(data)
-                self._drain()
-            if more:
-                self._run(more)
+    def serve_one(self, deadline: float | None) -> bool:
+        """Take what the peer sends next and do what follows from it; see `Link.serve_one`."""
+        while not self.ended:
+            if self._ready:
+                self._work(alone=True)
+                return True
+            if self._reading.acquire(blocking=False):
+                jobs: Iterable[Job] = ()
+                self._reader = get_ident()
+                try:
+                    came, jobs = self._read(deadline)
+                    if came and not jobs:
+                        self._stream.acknowledge()
+                finally:
+                    self._stop_reading()
+                if jobs:
+                    self._run(jobs, alone=True)
+                if came:
+                    return True
+            else:
+                self._follow(None, deadline)
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+        return False
 
     def wait(self, result: AsyncResult, deadline: float | None) -> None:
         """Serve the connection until a result is settled; see `Link.wait`."""
-        inside = getattr(self._here, "running", False)
-        if inside:
-            self._run(self._conversation.suspend())
+        if self._reader == get_ident():
+            message = (
+                "this thread is reading the connection just now, so it cannot wait for an answer: a finaliser must not"
+            )
+            raise RuntimeError(message)
+        if not self._here.depth:
+            self._until(result, deadline)
+            return
+        self._run(self._conversation.suspend())
         try:
-            while not result.settled:
-                if self.ended:
-                    result.fail(
-                        EOFError(f"the connection has ended: {self._conversation.connection.end_reason or 'closed'}")
-                    )
-                    return
-                if deadline is not None and time.monotonic() >= deadline:
-                    self.serve_one(deadline, lambda: result.settled)
-                    return
-                self.serve_one(deadline, lambda: result.settled)
+            self._until(result, deadline)
         finally:
-            if inside:
-                self._conversation.resume()
+            self._conversation.resume()
 
-    def _lost(self, reason: str) -> None:
-        self.ended = True
-        self._conversation.connection.ended(reason)
+    def _until(self, result: AsyncResult, deadline: float | None) -> None:
+        reading = self._reading
+        while not self._over(result):
+            if self._ready:
+                self._work()
+                continue
+            if reading.acquire(blocking=False):
+                jobs: Iterable[Job] = ()
+                self._reader = get_ident()
+                try:
+                    while not jobs:
+                        came, jobs = self._read(deadline)
+                        if self._over(result):
+                            break
+                        if came and not jobs:
+                            self._stream.acknowledge()
+                        elif not came and deadline is not None and time.monotonic() >= deadline:
+                            break
+                finally:
+                    self._stop_reading()
+                if jobs:
+                    self._run(jobs)
+            else:
+                self._follow(result, deadline)
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+        if self._followers and not reading.locked():
+            self._promote()  # this thread may have been told to read, and has no need to
+
+    def _over(self, result: AsyncResult) -> bool:
+        return result.settled or self.ended
+
+    def _stop_reading(self) -> None:
+        self._reader = 0
+        self._reading.release()
+        if self._followers:
+            self._promote()
+        if self.ended:
+            self._dispose()
+
+    def _promote(self) -> None:
+        """Wake the thread that has slept longest, to read."""
+        try:
+            self._followers.popleft().release()
+        except (IndexError, RuntimeError):
+            return  # nobody sleeps, or it was just woken
+
+    def _follow(self, result: AsyncResult | None, deadline: float | None) -> None:
+        """Sleep until the result is settled or it falls to this thread to read."""
+        gate = threading.Lock()
+        gate.acquire()
+        self._followers.append(gate)
+        if result is not None:
+            result.open_when_settled(gate)
+        if self._reading.locked() and not self.ended and not (result is not None and result.settled):
+            gate.acquire(timeout=TICK if deadline is None else min(TICK, max(0.0, deadline - time.monotonic())))
+        try:
+            self._followers.remove(gate)
+        except ValueError:
+            return  # woken to read
+
+    def _read(self, deadline: float | None) -> tuple[bool, Iterable[Job]]:
+        """Read once; return whether anything came, and the work that follows."""
+        conversation = self._conversation
+        if self._ahead:
+            return True, conversation.feed(self._ahead.popleft())
+        if self.ended:
+            return False, ()
+        try:
+            data = self._stream.read(deadline)
+            if data is None:
+                return False, ()
+            if data:
+                return True, conversation.feed(data)
+        except (OSError, ValueError) as error:
+            conversation.connection.ended(self._failure or f"receiving failed: {error}")
+        else:
+            if self._failure:
+                conversation.connection.ended(self._failure)
+            else:
+                conversation.eof()
         self.close()
+        return False, ()
+
+    # Working.
+
+    def _run(self, jobs: Iterable[Job], *, alone: bool = False) -> None:
+        self._ready.extend(jobs)
+        if self._ready:
+            self._work(alone=alone)
+
+    def _work(self, *, alone: bool = False) -> None:
+        """Do the work that is ready, here or in other threads.
+
+        Args:
+            alone: Whether this thread is here to serve, so that nothing of its own waits meanwhile.
+        """
+        raised: BaseException | None = None
+        while self._ready:
+            try:
+                job = self._ready.popleft()
+            except IndexError:
+                break
+            if job.mode is not Mode.QUICK and (
+                self._here.depth >= _MAX_DEPTH or (not alone and self._followers and not self.ended)
+            ):
+                self._hire(job)
+                continue
+            self._perform(job)
+            raised = raised or getattr(job, "raised", None)
+        if raised is not None:
+            raise raised
+
+    def _perform(self, job: Job) -> None:
+        here = self._here
+        here.depth += 1
+        try:
+            if job.mode is Mode.ASYNC and self._run_async is not None:
+                self._run_async(job.run_async())
+            else:
+                job.run()
+        finally:
+            here.depth -= 1
+        self._give_back(job)
+
+    def _give_back(self, job: Job) -> None:
+        self._ready.extend(self._conversation.finish(job))
+        data = self._conversation.take()
+        if data and not self.ended:
+            self._outbox.append(data)
+            self._drain(self._stall_seconds)
+
+    def _hire(self, job: Job) -> None:
+        """Have a job done by a thread of its own."""
+        if len(self._workers) >= _MAX_WORKERS:
+            job.refuse(f"{_MAX_WORKERS} requests of this peer run already, or nest too deeply")
+            self._give_back(job)
+            return
+        worker = threading.Thread(target=self._labour, args=(job,), name="anycore-rpyc-request", daemon=True)
+        self._workers.add(worker)
+        try:
+            worker.start()
+        except RuntimeError as error:
+            self._workers.discard(worker)
+            job.refuse(str(error))
+            self._give_back(job)
+
+    def _labour(self, job: Job) -> None:
+        try:
+            self._perform(job)
+            self._work()
+        except Exception:  # noqa: BLE001 - the last frame of a thread
+            _log.exception("%s: a request failed against the rules", self._conversation.connection)
+        finally:
+            self._workers.discard(threading.current_thread())
+
+    # The end.
 
     def close(self) -> None:
         """Close the socket, once; a thread that reads finds out."""
         if not self.ended:
-            self._drain()
+            self._drain(_CLOSE_SECONDS)
         self.ended = True
-        with suppress(OSError):  # the peer was quicker
-            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-        self._wake()
+        self._stream.shut()
+        while self._followers:
+            self._promote()
         self._dispose()
 
     def _dispose(self) -> None:

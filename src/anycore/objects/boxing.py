@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from anycore.objects.builtin_names import builtin_classes
-from anycore.objects.proxy import Proxy, is_proxy, make_class
+from anycore.objects.proxy import Proxy, make_class
 from anycore.wire.brine import dumpable
 from anycore.wire.rpyc_constants import INSPECT, LOCAL_REF, REMOTE_REF, TUPLE, VALUE
 
 if TYPE_CHECKING:
     from anycore.objects.connection import Connection
-    from anycore.objects.table import IdPack, ObjectTable
+    from anycore.objects.table import Entry, IdPack, ObjectTable
 
-_BUILTINS = builtin_classes()
+_BUILTINS: Final = builtin_classes()
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, bytes, str})
+_MAX_CLASSES: Final = 10_000
+_HERE: Final = object()
+"""The label of an object of ours that was looked up already. It is no number, so no peer can send it."""
 _get = object.__getattribute__
 
 
@@ -32,7 +37,7 @@ class _Lease(ref[Proxy]):
 
 
 class Boxer:
-    """Boxes and unboxes for one connection.
+    """Boxes and unboxes for one connection. Safe for threads; the lock can be taken again by its owner, as a finaliser may need to.
 
     Args:
         connection: The connection; new types of the peer are asked about through it.
@@ -42,23 +47,62 @@ class Boxer:
     def __init__(self, connection: Connection, table: ObjectTable) -> None:
         self._connection = connection
         self._table = table
-        self._lock = Lock()
+        self._lock = RLock()
         self._leases: dict[IdPack, _Lease] = {}
-        self._classes: dict[tuple[str, int], type[Proxy]] = {}
+        self._gone: deque[_Lease] = deque()
+        self._classes: dict[tuple[str, int, bool], type[Proxy]] = {}
 
-    def box(self, obj: Any) -> tuple[int, Any]:
+    def box(self, obj: Any, lent: list[Entry]) -> Any:
         """Return the boxed form of a value.
+
+        Args:
+            obj: The value.
+            lent: Gets the entries of the objects to which the boxed form refers: if it is not sent, they are to be given to `unlend`.
 
         Raises:
             TableFullError: When the peer holds too many objects already.
         """
+        kind = type(obj)
+        if kind in _PLAIN:
+            return (VALUE, obj)
+        if kind is tuple:
+            if dumpable(obj):
+                return (VALUE, obj)
+            box = self.box
+            return (TUPLE, tuple([(VALUE, item) if type(item) in _PLAIN else box(item, lent) for item in obj]))
+        if getattr(kind, "____proxy__", False) is True and _get(obj, "____conn__") is self._connection:
+            return _get(obj, "____boxed__")
         if dumpable(obj):
-            return VALUE, obj
-        if type(obj) is tuple:
-            return TUPLE, tuple(self.box(item) for item in obj)
-        if is_proxy(obj) and _get(obj, "____conn__") is self._connection:
-            return LOCAL_REF, _get(obj, "____id_pack__")
-        return REMOTE_REF, self._table.lend(obj)
+            return (VALUE, obj)
+        entry = self._table.enter(obj)
+        lent.append(entry)
+        return entry.boxed
+
+    def unlend(self, lent: list[Entry]) -> None:
+        """Take back references that were not sent after all."""
+        for entry in lent:
+            try:
+                self._table.drop(entry.pack)
+            except KeyError:  # the connection has ended, and with it all references
+                return
+
+    def receive(self, boxed: Any) -> Any:
+        """Look up the references to objects of ours, now, before what follows on the connection takes them back.
+
+        Args:
+            boxed: As it was sent. What cannot be looked up stays as it is, so that `unbox` fails.
+        """
+        if type(boxed) is not tuple or len(boxed) != 2:
+            return boxed
+        label, value = boxed
+        if label == TUPLE and type(value) is tuple:
+            return (TUPLE, tuple([self.receive(item) for item in value]))
+        if label == LOCAL_REF:
+            try:
+                return (_HERE, self._table.find(value))
+            except KeyError:
+                return boxed
+        return boxed
 
     def unbox(self, boxed: Any) -> Any:
         """Return the value of a boxed form. May ask the peer about a type that is new.
@@ -72,10 +116,10 @@ class Boxer:
         except (TypeError, ValueError):
             message = f"a boxed value is a pair of label and value, not {boxed!r:.100}"
             raise ValueError(message) from None
-        if label == VALUE:
+        if label is _HERE or label == VALUE:
             return value
         if label == TUPLE and type(value) is tuple:
-            return tuple([self.unbox(item) for item in value])
+            return self._items(value)
         if label == LOCAL_REF:
             return self._table.find(value)
         if label == REMOTE_REF:
@@ -83,50 +127,68 @@ class Boxer:
         message = f"a boxed value has label 1, 2, 3 or 4, not {label!r:.100}"
         raise ValueError(message)
 
+    def _items(self, boxed: tuple[Any, ...]) -> tuple[Any, ...]:
+        items: list[Any] = []
+        try:
+            for item in boxed:
+                items.append(self.unbox(item))  # noqa: PERF401 - how far it came matters
+        except BaseException:
+            for item in boxed[len(items) + 1 :]:
+                self.release(item)
+            raise
+        return tuple(items)
+
     def _proxy(self, pack: IdPack) -> Proxy:
         known = self._known(pack)
         if known is not None:
             return known
-        cls = self._class(pack)
+        try:
+            proxy = self._class(pack)(self._connection, pack)
+        except BaseException:
+            self._connection.release(pack, 1)  # there will be no proxy to do it
+            raise
         with self._lock:
             known = self._known(pack)  # another thread may have made it meanwhile
             if known is not None:
                 return known
-            proxy = cls(self._connection, pack)
-            lease = self._leases[pack] = _Lease(proxy, self._ended)
+            lease = _Lease(proxy, self._ended)
             lease.pack, lease.count = pack, 1
+            self._leases[pack] = lease
+            while self._gone:
+                gone = self._gone.popleft()
+                if self._leases.get(gone.pack) is gone:
+                    del self._leases[gone.pack]
             return proxy
 
     def _known(self, pack: IdPack) -> Proxy | None:
         """Return the proxy that lives for an id pack, with one more reference on its account."""
-        lease = self._leases.get(pack)
-        proxy = lease() if lease is not None else None
-        if lease is not None and proxy is not None:
-            lease.count += 1
-        return proxy
+        with self._lock:
+            lease = self._leases.get(pack)
+            proxy = lease() if lease is not None else None
+            if lease is not None and proxy is not None:
+                lease.count += 1
+            return proxy
 
     def _ended(self, lease: ref[Proxy]) -> None:
-        """A proxy has gone. Runs wherever memory is allocated, so it takes no lock."""
+        """A proxy has gone. Runs wherever memory is allocated, so it takes no lock and leaves the table of leases alone."""
         assert isinstance(lease, _Lease)
-        if self._leases.get(lease.pack) is lease:
-            self._leases.pop(lease.pack, None)
+        self._gone.append(lease)
         self._connection.release(lease.pack, lease.count)
 
     def _class(self, pack: IdPack) -> type[Proxy]:
         """Return the class for a proxy; the peer is asked once for each of its types."""
-        name, number, _ = pack
-        found = _BUILTINS.get(name) if pack[2] else None
+        name, number, instance = pack
+        found = _BUILTINS.get(name) if instance else None
         if found is None:
             # A class and its instances have different routines: the metaclass's come on top.
-            key = (name, number) if pack[2] else (name, -number)
+            key = (name, number, bool(instance))
             found = self._classes.get(key)
             if found is None:
-                found = self._classes[key] = make_class(name, self._connection.sync_request(INSPECT, pack))
+                made = make_class(name, self._connection.sync_request(INSPECT, pack))
+                if len(self._classes) >= _MAX_CLASSES:
+                    self._classes.clear()
+                found = self._classes.setdefault(key, made)
         return found
-
-    def is_known_class(self, pack: Any) -> type[Proxy] | None:
-        """Return the proxy class made for one of the peer's classes, if there is one."""
-        return self._classes.get((pack[0], -pack[1]))
 
     def release(self, boxed: Any) -> None:
         """Give back the references in an answer that nobody will unbox."""
@@ -140,6 +202,6 @@ class Boxer:
 
 def _checked(pack: Any) -> IdPack:
     if type(pack) is tuple and len(pack) == 3 and type(pack[1]) is int and type(pack[2]) is int:
-        return (str(pack[0]), pack[1], pack[2])
+        return (pack[0] if type(pack[0]) is str else str(pack[0]), pack[1], pack[2])
     message = f"an id pack is a name and two numbers, not {pack!r:.100}"
     raise ValueError(message)

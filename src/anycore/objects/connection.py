@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 import logging
-import sys
 import time
-from collections import deque
-from contextlib import suppress
-from threading import Lock
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from threading import get_ident, local
+from types import CoroutineType, MethodType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anycore.kernel.call import Mode
 from anycore.objects.boxing import Boxer
@@ -21,23 +17,43 @@ from anycore.objects.exceptions import ExceptionLoader, dump
 from anycore.objects.handlers import HANDLERS
 from anycore.objects.inspection import Inspector
 from anycore.objects.policy import AttributePolicy
-from anycore.objects.proxy import Proxy, is_proxy
+from anycore.objects.proxy import is_proxy
 from anycore.objects.result import AsyncResult
 from anycore.objects.table import ObjectTable
 from anycore.wire import rpyc_constants as wire
+from anycore.wire.errors import LocalProtocolError
 from anycore.wire.rpyc import MessageCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
     from typing import Self
 
     from anycore.objects.link import Link
+    from anycore.objects.table import Entry
 
 _log = logging.getLogger("anycore.rpyc")
 _numbers = itertools.count(1)
-_QUICK = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT})
-_inspector = Inspector()
+_QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT})
+_inspector: Final = Inspector()
+_object = object.__getattribute__
+
+
+class Keeper(Protocol):
+    """What `Connection.handle` leaves its results with."""
+
+    kept: Any
+    raised: BaseException | None
+
+
+class _Here(local):
+    """What the running thread is at.
+
+    Attributes:
+        threads: With bind_threads: the thread that this one is towards the peer, and the peer's thread that it answers.
+    """
+
+    threads = (0, 0)
 
 
 class Connection:
@@ -51,9 +67,17 @@ class Connection:
     Attributes:
         config: The configuration, live.
         link: What moves the bytes; set before the first request.
+        local_root: Our root object.
+        codec: The codec.
         table: Our objects that the peer holds.
         policy: What the peer may reach.
+        inspector: Tells the peer about types.
+        handlers: What requests mean, by number.
         closed: Whether the connection has ended.
+        end_reason: Why it did, for people.
+        on_end: Called once, when it has ended.
+        run_coroutine: Runs what an asynchronous function returned, and waits for it.
+        last_traceback: That of the last exception that went to the peer.
     """
 
     link: Link
@@ -64,8 +88,11 @@ class Connection:
         self.config = make_config(config)
         if self.config["connid"] is None:
             self.config["connid"] = f"conn{next(_numbers)}"
+        bound = bool(self.config["bind_threads"]) or None
+        if codec is None or (bound and codec.bind_threads is None):
+            codec = MessageCodec(codec.dialect if codec is not None else None, bound)
         self.local_root = root
-        self.codec = codec if codec is not None else MessageCodec()
+        self.codec = codec
         self.table = ObjectTable(self.config["max_objects"])
         self.policy = AttributePolicy(self.config)
         self.inspector = _inspector
@@ -74,14 +101,16 @@ class Connection:
         self.end_reason = ""
         self.on_end: Callable[[], None] | None = None
         self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
+        self.last_traceback: TracebackType | None = None
         self._boxer = Boxer(self, self.table)
         self._exceptions = ExceptionLoader(self.config)
         self._seq = itertools.count()
         self._pending: dict[int, AsyncResult] = {}
-        self._released: deque[tuple[Any, int]] = deque()
-        self._ending = Lock()
+        self._given_up: set[int] = set()
+        self._alive = [True]  # whoever takes the item out ends the connection
+        self._open = [True]  # whoever takes the item out closes it
+        self._here = _Here()
         self._remote_root: Any = None
-        self.last_traceback: TracebackType | None = None
 
     def __repr__(self) -> str:
         return f"<{'closed ' if self.closed else ''}connection {self.config['connid']}>"
@@ -99,6 +128,10 @@ class Connection:
             self._remote_root = self.sync_request(wire.GETROOT)
         return self._remote_root
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 where there is none."""
+        return self.link.fileno()
+
     # Requests of ours.
 
     def async_request(self, handler: int, *args: Any, timeout: float | None = None) -> AsyncResult:
@@ -112,24 +145,35 @@ class Connection:
         Raises:
             EOFError: When the connection has ended.
             OverflowError: When too many requests wait for their answers.
+            LocalProtocolError: When an argument cannot be sent, as text that has no UTF-8.
         """
         if self.closed:
             raise self._eof()
-        if len(self._pending) >= self.config["max_pending"]:
-            message = (
-                f"{len(self._pending)} requests wait for their answers already; wait for some, or raise max_pending"
-            )
+        pending = self._pending
+        if len(pending) >= self.config["max_pending"]:
+            message = f"{len(pending)} requests wait for their answers already; wait for some, or raise max_pending"
             raise OverflowError(message)
-        boxed = self._boxer.box(args)
+        lent: list[Entry] = []
         seq = next(self._seq)
-        result = self._pending[seq] = AsyncResult(self, seq)
-        result.set_expiry(timeout)
         try:
-            self.link.send(self.codec.encode_request(seq, handler, boxed))
+            boxed = self._boxer.box(args, lent)
+            result = pending[seq] = AsyncResult(self, seq, timeout)
+            if self.codec.bind_threads:
+                data = self.codec.encode_request(seq, handler, boxed, *self._threads())
+            else:
+                data = self.codec.encode_request(seq, handler, boxed)
+            self.link.send(data)
         except BaseException:
-            self._pending.pop(seq, None)
+            pending.pop(seq, None)
+            self._boxer.unlend(lent)
             raise
+        if self._has_ended() and pending.pop(seq, None) is not None:  # meanwhile, and not told
+            raise self._eof()
         return result
+
+    def _threads(self) -> tuple[int, int]:
+        own, peer = self._here.threads
+        return own or get_ident(), peer
 
     def sync_request(self, handler: int, *args: Any) -> Any:
         """Send a request and wait for its answer, for `sync_request_timeout` seconds at most.
@@ -141,9 +185,21 @@ class Connection:
         """
         return self.async_request(handler, *args, timeout=self.config["sync_request_timeout"]).value
 
-    def give_up(self, seq: int) -> None:
-        """Forget a request whose time is over; its answer will find nobody."""
-        self._pending.pop(seq, None)
+    def give_up(self, seq: int) -> bool:
+        """Forget a request whose time is over; its answer will find nobody.
+
+        Returns:
+            False when the answer was quicker.
+        """
+        if self._pending.pop(seq, None) is None:
+            return False
+        if seq >= 0 and not self.closed:
+            self._given_up.add(seq)
+            self.cancel(seq)
+        return True
+
+    def cancel(self, seq: int) -> None:
+        """Ask the peer to stop working at a request, if it is one that can."""
 
     def release(self, pack: Any, count: int) -> None:
         """Tell the peer that references of ours have gone. Safe inside a finaliser; errors are nobody's business there."""
@@ -151,14 +207,14 @@ class Connection:
             return
         try:
             boxed = (wire.TUPLE, ((wire.LOCAL_REF, pack), (wire.VALUE, count)))
-            self.link.send(self.codec.encode_request(next(self._seq), wire.DEL, boxed))
-        except (EOFError, OSError, AttributeError, RuntimeError):
-            return  # the connection has ended, and with it all references
+            threads = self._threads() if self.codec.bind_threads else ()
+            self.link.send(self.codec.encode_request(next(self._seq), wire.DEL, boxed, *threads))
+        except (EOFError, OSError, AttributeError, RuntimeError, LocalProtocolError):
+            return  # the connection has ended, and with it all references; or the peer's own id pack cannot be sent back
 
-    def poll(self, timeout: float = 0.0) -> None:
-        """Serve what has come, for an instant or for the given seconds."""
-        if not self.closed:
-            self.link.wait(AsyncResult(self, -1), time.monotonic() + timeout)
+    def give_back(self, boxed: Any) -> None:
+        """Release the references in an answer that nobody unboxed."""
+        self._boxer.release(boxed)
 
     def ping(self, data: Any = None, timeout: float | None = 3) -> None:
         """Send data there and back.
@@ -172,7 +228,61 @@ class Connection:
             message = "the peer's answer to a ping is not what was sent"
             raise ValueError(message)
 
+    # Serving, where no core does.
+
+    def serve(self, timeout: float | None = 1.0) -> bool:
+        """Take what the peer sends next and do what follows from it.
+
+        Args:
+            timeout: Seconds to wait for something; None for as long as it takes.
+
+        Returns:
+            Whether anything came.
+
+        Raises:
+            EOFError: When the connection has ended.
+            RuntimeError: When a core serves this connection already.
+        """
+        if self.closed:
+            raise self._eof()
+        served = self.link.serve_one(None if timeout is None else time.monotonic() + timeout)
+        if self.closed:
+            raise self._eof()
+        return served
+
+    def poll(self, timeout: float = 0.0) -> bool:
+        """Serve what has come, or comes within some seconds; see `serve`. Does nothing where a core serves."""
+        if self.closed:
+            return False
+        try:
+            return self.link.serve_one(time.monotonic() + timeout)
+        except RuntimeError:
+            return False
+
+    def poll_all(self, timeout: float = 0.0) -> bool:
+        """Serve everything that comes within some seconds; returns whether anything came."""
+        deadline, any_came = time.monotonic() + timeout, False
+        while self.poll(max(0.0, deadline - time.monotonic())):
+            any_came = True
+            if time.monotonic() >= deadline > 0 and timeout:
+                break
+        return any_came
+
+    def serve_all(self) -> None:
+        """Serve until the connection ends."""
+        try:
+            while not self.closed:
+                self.serve(None)
+        except EOFError:
+            return
+        finally:
+            self.close()
+
     # What the peer sends.
+
+    def receive(self, boxed: Any) -> Any:
+        """Look up references to objects of ours, in the order of the peer's messages; see `Boxer.receive`."""
+        return self._boxer.receive(boxed)
 
     def unbox(self, boxed: Any) -> Any:
         """Return the value of a boxed form; see `Boxer.unbox`."""
@@ -182,49 +292,93 @@ class Connection:
         """Return the exception that the peer sent."""
         return self._exceptions.load(sent)
 
-    def settle(self, seq: int, sent: Any, *, failed: bool) -> bool:
-        """Enter an answer of the peer.
+    def stand_in(self, error: Any) -> BaseException:
+        """Return an exception of this side for an object of the peer that is one there."""
+        name = _object(error, "____id_pack__")[0] if is_proxy(error) else f"builtins.{type(error).__name__}"
+        return self._exceptions.stand_in(name, str(error))
+
+    def settle(self, seq: int, sent: Any, *, failed: bool) -> Sequence[Callable[[], Any]]:
+        """Enter an answer of the peer. One that nobody waits for any more gives its references back; one never asked for is ignored.
 
         Returns:
-            Whether anybody waited for it; one that nobody waits for gives its references back.
+            What to do about it, not while the connection is being read.
         """
         result = self._pending.pop(seq, None)
         if result is None:
-            if not failed:
-                self._boxer.release(sent)
-            return False
-        result.settle(sent, failed=failed)
-        return True
+            if seq in self._given_up:
+                self._given_up.discard(seq)
+                if not failed:
+                    self.give_back(sent)
+            return ()
+        callbacks = result.settle(sent if failed else self._boxer.receive(sent), failed=failed)
+        return [_bound(callback, result) for callback in callbacks] if callbacks else ()
 
-    def handle(self, seq: int, handler: Any, boxed: Any) -> bytes:
+    def handle(
+        self, seq: int, handler: Any, boxed: Any, keep: Keeper | None = None, threads: tuple[int, int] = (0, 0)
+    ) -> bytes:
         """Do what the peer asks.
 
         Args:
             seq: The request's number.
             handler: What is asked.
             boxed: The arguments.
+            keep: Gets the result, which must not go before the answer is sent: a reference of the peer's that the answer returns
+                would be given back too early. And gets what is to be raised in the serving thread as well.
+            threads: With bind_threads: the sender and the receiver of the request.
 
         Returns:
             The frame of the answer; empty where none is due.
         """
+        bound = self.codec.bind_threads
+        lent: list[Entry] = []
         try:
-            result = self._answer(handler, boxed)
+            if bound:
+                result = self._bound(handler, boxed, threads)
+            else:
+                result = self._answer(handler, boxed)
             if handler == wire.CLOSE:
                 return b""
-            return self.codec.encode_reply(seq, self._boxer.box(result))
+            answer = self._boxer.box(result, lent)
+            if keep is not None:
+                keep.kept = result
+            if bound:
+                return self.codec.encode_reply(seq, answer, threads[1] or get_ident(), threads[0])
+            return self.codec.encode_reply(seq, answer)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the peer that caused it
-            return self._refusal(seq, error)
+            self._boxer.unlend(lent)
+            if keep is not None and self._propagates(error):
+                keep.raised = error
+            return self._refusal(seq, error, threads)
+
+    def _propagates(self, error: BaseException) -> bool:
+        return (isinstance(error, KeyboardInterrupt) and self.config["propagate_KeyboardInterrupt_locally"]) or (
+            isinstance(error, SystemExit) and self.config["propagate_SystemExit_locally"]
+        )
+
+    def _bound(self, handler: Any, boxed: Any, threads: tuple[int, int]) -> Any:
+        """Do what the peer asks, as the thread that it means: what we ask meanwhile is meant for its thread that waits."""
+        here, outer = self._here, self._here.threads
+        here.threads = (threads[1] or get_ident(), threads[0])
+        try:
+            return self._answer(handler, boxed)
+        finally:
+            here.threads = outer
 
     def mode(self, handler: int, boxed: Any) -> Mode:
         """Tell where a request of the peer runs: inline what cannot run code of a service, in a worker what can.
 
         An object may say so itself, by a method `____mode__` of its type that takes the handler's number.
+
+        Args:
+            handler: What is asked.
+            boxed: The arguments, as they came or as `receive` returned them.
         """
         if handler in _QUICK:
             return Mode.QUICK
         try:
-            (label, pack), *_ = boxed[1]
-            obj = self.table.find(pack) if label == wire.LOCAL_REF else None
+            label, obj = boxed[1][0]
+            if label == wire.LOCAL_REF:
+                obj = self.table.find(obj)
         except (TypeError, ValueError, KeyError, IndexError):
             return Mode.QUICK  # it will fail, which is quick
         if type(obj) is MethodType:
@@ -235,9 +389,9 @@ class Connection:
         mode: Mode = says(obj, handler)
         return mode
 
-    def refuse(self, seq: int, reason: str) -> bytes:
+    def refuse(self, seq: int, reason: str, threads: tuple[int, int] = (0, 0)) -> bytes:
         """Return the frame that refuses a request at a limit."""
-        return self._refusal(seq, RuntimeError(reason))
+        return self._refusal(seq, RuntimeError(reason), threads)
 
     def _answer(self, handler: Any, boxed: Any) -> Any:
         if handler == wire.DEL:
@@ -247,8 +401,8 @@ class Connection:
         except (KeyError, TypeError):
             message = f"there is no request number {handler!r:.40}; they go from 1 to {max(self.handlers)}"
             raise ValueError(message) from None
-        result = function(self, *self.unbox(boxed))
-        return self.run_coroutine(result) if inspect.iscoroutine(result) else result
+        result = function(self, *self._boxer.unbox(boxed))
+        return self.run_coroutine(result) if type(result) is CoroutineType else result
 
     def _dropped(self, boxed: Any) -> tuple[Any, ...]:
         """Return the id pack and the count of a DEL, whose object is not looked at."""
@@ -261,29 +415,51 @@ class Connection:
             raise ValueError(message)
         return (pack, *(self.unbox(part) for part in count))
 
-    def _refusal(self, seq: int, error: BaseException) -> bytes:
+    def _refusal(self, seq: int, error: BaseException, threads: tuple[int, int]) -> bytes:
         if not isinstance(error, StopIteration):
-            self.last_traceback = error.__traceback__ or sys.exc_info()[2]
-            _log.debug("%s: request %d failed", self, seq, exc_info=error)
+            self.last_traceback = error.__traceback__
+            logger = self.config["logger"] or _log
+            logger.debug("%s: request %d failed", self, seq, exc_info=error)
+        ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
         try:
-            return self.codec.encode_exception(seq, dump(error, self.config))
+            return self.codec.encode_exception(seq, dump(error, self.config), *ids)
         except Exception as second:  # noqa: BLE001 - an exception that cannot be told is told by its type
-            return self.codec.encode_exception(
-                seq, dump(RuntimeError(f"{type(error).__name__}, untellable: {second}"), self.config)
-            )
+            told = RuntimeError(f"{type(error).__name__}, which cannot be told: {type(second).__name__}")
+            return self.codec.encode_exception(seq, dump(told, self.config), *ids)
 
     # The end.
 
     def close(self) -> None:
-        """End the connection: tell the peer, and forget everything. Does nothing the second time."""
+        """End the connection: tell the peer, wait until it has done what came before, and forget everything. Counts only once.
+
+        Raises:
+            Exception: What the configuration's `before_closed` raised, unless `close_catchall` is set.
+        """
         if self.closed:
             return
-        before = self.config["before_closed"]
-        if before is not None:
-            before(self.root)
-        with suppress(EOFError, OSError):  # gone already
-            self.link.send(self.codec.encode_request(next(self._seq), wire.CLOSE, (wire.VALUE, ())))
-        self.ended("closed by this side")
+        try:
+            self._open.pop()
+        except IndexError:
+            return  # another thread, or a caller of this one, is at it
+        try:
+            before = self.config["before_closed"]
+            if before is not None:
+                before(self.root)
+        except Exception:
+            if not self.config["close_catchall"]:
+                raise
+            _log.debug("%s: before_closed failed", self, exc_info=True)
+        finally:
+            self._say_goodbye()
+            self.ended("closed by this side")
+
+    def _say_goodbye(self) -> None:
+        limit = self.config["sync_request_timeout"]
+        limit = self.config["close_timeout"] if limit is None else min(limit, self.config["close_timeout"])
+        try:
+            self.async_request(wire.CLOSE, timeout=limit).wait()  # answered by the end of the connection
+        except (EOFError, OSError, TimeoutError, RuntimeError):
+            _log.debug("%s: closed without a word of the peer", self, exc_info=True)
 
     def close_received(self) -> None:
         """The peer has ended the connection."""
@@ -295,25 +471,49 @@ class Connection:
         Args:
             reason: Why, for people.
         """
-        with self._ending:
-            if self.closed:
-                return
-            self.closed = True
-            self.end_reason = reason
+        try:
+            self._alive.pop()
+        except IndexError:
+            return
+        self.end_reason = reason
+        self.closed = True
         while self._pending:
-            _, result = self._pending.popitem()
-            result.fail(self._eof())
+            try:
+                _, result = self._pending.popitem()
+            except KeyError:
+                break
+            for callback in result.fail(self._eof()):
+                _bound(callback, result)()
         try:
             if self.on_end is not None:
                 self.on_end()
+        except Exception:  # noqa: BLE001 - whatever the service did, the connection has ended
+            _log.exception("%s: telling the service that the connection has ended failed", self)
         finally:
+            self.on_end = None
             self.table.clear()
+            self._given_up.clear()
             self._remote_root = None
             self.link.close()
+
+    def _has_ended(self) -> bool:
+        return not self._alive
+
+    def is_local(self, proxy: Any) -> bool:
+        """Tell whether an object is a proxy of this connection."""
+        return is_proxy(proxy) and _object(proxy, "____conn__") is self
 
     def _eof(self) -> EOFError:
         return EOFError(f"the connection has ended: {self.end_reason or 'closed'}")
 
-    def is_local(self, proxy: Any) -> bool:
-        """Tell whether a proxy belongs to this connection."""
-        return isinstance(type(proxy), type(Proxy)) and object.__getattribute__(proxy, "____conn__") is self
+
+def _bound(callback: Callable[[AsyncResult], Any], result: AsyncResult) -> Callable[[], None]:
+    """Return a call of somebody's function about a result; what that raises is logged, for there is nobody to take it."""
+
+    def call() -> None:
+        try:
+            callback(result)
+        except Exception:  # noqa: BLE001 - of whatever kind
+            _log.exception("a callback about %r failed", result)
+
+    return call

@@ -6,9 +6,9 @@ import builtins
 import sys
 import traceback
 from importlib import import_module
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from anycore.wire.brine import dump as brine_dump
 from anycore.wire.brine import dumpable
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ _DENIED_VERSION: Final = "<version denied>"
 _DENIED_TRACEBACK: Final = "<traceback denied>"
 _RULE: Final = "========= Remote Traceback ({}) ========="
 _MAX_TEXT: Final = 100_000
+_KEPT_UNICODE: Final = frozenset({"args", "with_traceback", "add_note", "encoding", "object", "start", "end", "reason"})
 _MAX_CLASSES: Final = 10_000
+_KEPT: Final = frozenset({"args", "with_traceback", "add_note"})
+"""Attributes that every exception has and that are not sent, or not by themselves, and never set."""
 
 
 class GenericException(Exception):  # noqa: N818 - RPyC's name for it
@@ -38,26 +41,51 @@ def dump(error: BaseException, config: Mapping[str, Any]) -> Any:
     cls = type(error)
     if cls is StopIteration:
         return STOP_ITERATION
-    trace = "".join(traceback.format_exception(error)) if config["include_local_traceback"] else _DENIED_TRACEBACK
-    attributes = [(name, _sendable(value)) for name in dir(error) if _wanted(name) for value in _read(error, name)]
+    attributes = [(name, _sendable(value)) for name in _names(error) for value in _read(error, name)]
     attributes.append(("_remote_version", VERSION if config["include_local_version"] else _DENIED_VERSION))
-    args = tuple(_sendable(arg) for arg in error.args)
-    return ((cls.__module__, cls.__name__), args, tuple(attributes), trace[-_MAX_TEXT:])
+    args = tuple([_sendable(arg) for arg in error.args])
+    trace = _trace(error) if config["include_local_traceback"] else _DENIED_TRACEBACK
+    return ((_text(cls.__module__), _text(cls.__name__)), args, tuple(attributes), trace)
 
 
-def _wanted(name: str) -> bool:
-    return not name.startswith("_") and name not in ("args", "with_traceback", "add_note")
+def _names(error: BaseException) -> list[str]:
+    try:
+        names = dir(error)
+    except Exception:  # noqa: BLE001 - the exception's own code, which failed
+        return []
+    return [_text(name) for name in names if not name.startswith("_") and name not in _KEPT]
 
 
 def _read(error: BaseException, name: str) -> tuple[Any, ...]:
     try:
         return (getattr(error, name),)
-    except AttributeError:
+    except Exception:  # noqa: BLE001 - the exception's own code, which failed
         return ()
 
 
 def _sendable(value: Any) -> Any:
-    return value if dumpable(value) else repr(value)
+    """Return a value that is known to be encodable: as it is, or in words."""
+    if type(value) is not str:
+        try:
+            if dumpable(value):
+                brine_dump(value)
+                return value
+            value = repr(value)
+        except Exception:  # noqa: BLE001 - too long or too deep for the wire, or its repr() failed
+            value = f"<{type(value).__name__} that cannot be shown>"
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    text = value if type(value) is str else str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _trace(error: BaseException) -> str:
+    try:
+        return _text("".join(traceback.format_exception(error)))[-_MAX_TEXT:]
+    except Exception:  # noqa: BLE001 - the exception's own code, which failed
+        return f"<no traceback: the {type(error).__name__} cannot be shown>"
 
 
 class ExceptionLoader:
@@ -69,8 +97,7 @@ class ExceptionLoader:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        self._lock = Lock()
-        self._classes: dict[tuple[str, str], type[BaseException]] = {}
+        self._classes: dict[tuple[str, str, bool], type[BaseException]] = {}
 
     def load(self, sent: Any) -> BaseException:
         """Return an exception to raise, its text ending in the peer's traceback.
@@ -88,21 +115,33 @@ class ExceptionLoader:
             arguments = tuple(args)
         except (TypeError, ValueError):
             return GenericException(f"the peer reported an error in a form that is not understood: {sent!r:.200}")
-        error = _instance(self._class(str(module), str(name)), arguments)
+        error = _instance(self.class_of(str(module), str(name)), arguments)
+        kept = _KEPT_UNICODE if isinstance(error, UnicodeError) else _KEPT
         for key, value in pairs:
-            if not key.startswith("__") and key not in ("args", "with_traceback", "add_note"):
+            if not key.startswith("__") and key not in kept:
                 _assign(error, key, value)
         _assign(error, "_remote_tb", trace if isinstance(trace, str) else repr(trace))
         return error
 
-    def _class(self, module: str, name: str) -> type[BaseException]:
-        with self._lock:
-            found = self._classes.get((module, name))
-            if found is None:
-                if len(self._classes) >= _MAX_CLASSES:
-                    self._classes.clear()
-                found = self._classes[module, name] = _derive(self._base(module, name))
-            return found
+    def stand_in(self, name: str, text: str) -> BaseException:
+        """Return an exception for an object of the peer that is one, as it must be here to be raised.
+
+        Args:
+            name: The name pack of its class.
+            text: What str() says of it.
+        """
+        module, _, short = name.rpartition(".")
+        return _instance(self.class_of(module, short), (text,))
+
+    def class_of(self, module: str, name: str) -> type[BaseException]:
+        """Return the class to raise for one of the peer's; made once. No lock: of two made at once, one is forgotten."""
+        key = (module, name, bool(self._config["instantiate_custom_exceptions"]))
+        found = self._classes.get(key)
+        if found is None:
+            if len(self._classes) >= _MAX_CLASSES:
+                self._classes.clear()
+            found = self._classes.setdefault(key, _derive(self._base(module, name)))
+        return found
 
     def _base(self, module: str, name: str) -> type[BaseException]:
         config = self._config
@@ -118,7 +157,11 @@ class ExceptionLoader:
             found = getattr(sys.modules.get(module), name, None)
         if isinstance(found, type) and issubclass(found, BaseException):
             return found
-        return type(f"{module}.{name}", (GenericException,), {"__module__": f"rpyc.core.vinegar/{module}"})
+        return _generic(f"{module}.{name}", f"rpyc.core.vinegar/{module}")
+
+
+def _generic(name: str, module: str) -> type[BaseException]:
+    return type(name.replace("\0", "?"), (GenericException,), {"__module__": module})
 
 
 def _derive(base: type[BaseException]) -> type[BaseException]:
@@ -148,12 +191,50 @@ def _version_warning(version: Any) -> str:
 
 
 def _instance(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """Make an exception without running its constructor, which may want what the peer did not send."""
+    if issubclass(cls, UnicodeError):
+        return _unicode_error(cls, args)
     try:
         error = cls.__new__(cls)
-    except Exception:  # noqa: BLE001 - a class with a demanding __new__ still has something to say
-        error = _derive(GenericException)()
+    except Exception:  # noqa: BLE001 - a class whose __new__ wants arguments as well
+        error = _demanding(cls, args)
     error.args = args
     return error
+
+
+def _demanding(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    if issubclass(cls, BaseExceptionGroup):  # its members went by their text
+        members = [GenericException(str(arg)) for arg in args[1:]] or [GenericException("not sent")]
+        return cls.__new__(cls, str(args[0]) if args else "", members)
+    try:
+        return cls.__new__(cls, *args)
+    except Exception:  # noqa: BLE001 - it cannot be had, but it still has something to say
+        return _derive(_generic(f"{cls.__module__}.{cls.__name__}", cls.__module__))()
+
+
+def _unicode_error(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """Make an exception whose text Python computes from its attributes without looking at their types or bounds.
+
+    One with attributes that do not fit, which a hostile peer may send, would crash the interpreter.
+    """
+    kind = next((kind for kind in _UNICODE_PARTS if issubclass(cls, kind)), None)
+    error = cls.__new__(cls)
+    if kind is None:
+        error.args = args
+        return error
+    types = _UNICODE_PARTS[kind]
+    fits = len(args) == len(types) and all(type(part) is wanted for part, wanted in zip(args, types, strict=True))
+    if not fits or not 0 <= args[-3] < args[-2] <= len(args[-4]):
+        return _derive(_generic(f"{cls.__module__}.{cls.__name__}", cls.__module__))(*args)
+    kind.__init__(error, *args)
+    return error
+
+
+_UNICODE_PARTS: Final[dict[type[BaseException], tuple[type, ...]]] = {
+    UnicodeDecodeError: (str, bytes, int, int, str),
+    UnicodeEncodeError: (str, str, int, int, str),
+    UnicodeTranslateError: (str, int, int, str),
+}
 
 
 def _assign(error: BaseException, name: str, value: Any) -> None:

@@ -50,8 +50,8 @@ def del_attr(connection: Connection, obj: Any, name: Any) -> None:
 
 def call(connection: Connection, obj: Any, args: Any, kwargs: Any = ()) -> Any:
     """Call an object, if the policy lets."""
-    connection.policy.check_call(obj)
-    return obj(*args, **dict(kwargs))
+    connection.policy.check("call", obj)
+    return obj(*args, **dict(kwargs)) if kwargs else obj(*args)
 
 
 def call_attr(connection: Connection, obj: Any, name: Any, args: Any, kwargs: Any = ()) -> Any:
@@ -59,13 +59,15 @@ def call_attr(connection: Connection, obj: Any, name: Any, args: Any, kwargs: An
     return call(connection, connection.policy.get(obj, name), args, kwargs)
 
 
-def represent(_: Connection, obj: Any) -> str:
-    """Return repr()."""
+def represent(connection: Connection, obj: Any) -> str:
+    """Return repr(), if the policy lets."""
+    connection.policy.check("repr", obj)
     return repr(obj)
 
 
-def text(_: Connection, obj: Any) -> str:
-    """Return str()."""
+def text(connection: Connection, obj: Any) -> str:
+    """Return str(), if the policy lets."""
+    connection.policy.check("str", obj)
     return str(obj)
 
 
@@ -74,13 +76,15 @@ def compare(connection: Connection, obj: Any, other: Any, operator: Any = "__cmp
     return connection.policy.operator(obj, operator)(obj, other)
 
 
-def hash_of(_: Connection, obj: Any) -> int:
-    """Return hash()."""
+def hash_of(connection: Connection, obj: Any) -> int:
+    """Return hash(), if the policy lets."""
+    connection.policy.check("hash", obj)
     return hash(obj)
 
 
-def dir_of(_: Connection, obj: Any) -> tuple[str, ...]:
-    """Return dir()."""
+def dir_of(connection: Connection, obj: Any) -> tuple[str, ...]:
+    """Return dir(), if the policy lets."""
+    connection.policy.check("dir", obj)
     return tuple(dir(obj))
 
 
@@ -89,6 +93,7 @@ def pickled(connection: Connection, obj: Any, protocol: int) -> bytes:
     if not connection.config["allow_pickle"]:
         message = "pickling is disabled: allow_pickle is off on the side that owns the object"
         raise ValueError(message)
+    connection.policy.check("pickle", obj)
     return pickle.dumps(obj, protocol)
 
 
@@ -102,14 +107,13 @@ def inspect_type(connection: Connection, pack: Any) -> Any:
     return connection.inspector.routines(connection.table.find(pack))
 
 
-def read_ahead(_: Connection, iterator: Any, count: int) -> tuple[Any, ...]:
-    """Return the next items of an iterator, at most `count`."""
+def read_ahead(connection: Connection, iterator: Any, count: int) -> tuple[Any, ...]:
+    """Return the next items of an iterator, at most `count`, if the policy lets."""
+    connection.policy.check("iterate", iterator)
     return tuple(itertools.islice(iterator, min(count, MAX_CHUNK)))
 
 
-def old_slicing(
-    connection: Connection, obj: Any, attempt: Any, fallback: Any, start: Any, stop: Any, args: Any
-) -> Any:
+def old_slicing(connection: Connection, obj: Any, attempt: Any, fallback: Any, start: Any, stop: Any, args: Any) -> Any:
     """Slice in the way of Python 2, as old peers ask."""
     try:
         return connection.policy.get(obj, attempt)(slice(start, stop), *args)
@@ -122,7 +126,7 @@ def leave_context(connection: Connection, obj: Any, error: Any) -> Any:
     leave = connection.policy.get(obj, "__exit__")
     if not _given(error):
         return leave(None, None, None)
-    raised = _as_exception(error)
+    raised = _raised(connection, error)
     return leave(type(raised), raised, raised.__traceback__)
 
 
@@ -130,25 +134,25 @@ def _given(error: Any) -> bool:
     return error is not None and (is_proxy(error) or bool(error))
 
 
-def _as_exception(error: Any) -> BaseException:
-    """Return an exception of this side for one of the peer's, so that `__exit__` gets something that can be raised."""
-    if not is_proxy(error) and isinstance(error, BaseException):
-        return error
-    name = object.__getattribute__(error, "____id_pack__")[0] if is_proxy(error) else type(error).__name__
-    known = local_class(name)
-    cls = known if known is not None and issubclass(known, Exception) else RuntimeError
+def _raised(connection: Connection, error: Any) -> BaseException:
+    """Return an exception of this side for one of the peer's, with a traceback, so that `__exit__` gets what it knows to handle."""
+    if is_proxy(error) or not isinstance(error, BaseException):
+        error = connection.stand_in(error)
     try:
-        raise cls(f"in the peer's with block: {error}")
-    except Exception as made:  # noqa: BLE001 - whatever its constructor thinks of the argument, it is an exception
+        raise error
+    except BaseException as made:  # noqa: BLE001 - raised for its traceback
         return made
 
 
-def is_instance(connection: Connection, obj: Any, other: Any) -> bool:
+def is_instance(_: Connection, obj: Any, other: Any) -> bool:
     """Tell whether the peer's object of the given id pack is an instance of a class of ours, going by names."""
-    if is_proxy(obj):
-        return bool(connection.inspector.routines(obj))
+    if is_proxy(obj):  # of another connection: its peer knows
+        return bool(object.__getattribute__(obj, "____conn__").sync_request(wire.INSTANCECHECK, obj, other))
+    if type(other) is not tuple or not other:
+        message = f"an id pack is a name and two numbers, not {other!r:.100}"
+        raise ValueError(message)
     known = local_class(str(other[0]))
-    return known is not None and isinstance(obj, type) and issubclass(known, obj)
+    return known is not None and issubclass(type(obj), type) and issubclass(known, obj)
 
 
 HANDLERS: Final[dict[int, Callable[..., Any]]] = {

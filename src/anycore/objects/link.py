@@ -1,4 +1,4 @@
-"""The two verbs that a core lends to a connection of peers: send and wait. Whoever owns the socket implements them."""
+"""The verbs that a core lends to a connection of peers: send, wait, close. Whoever owns the socket implements them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,35 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     def wait(self, result: AsyncResult, deadline: float | None) -> None:
-        """Return when a result is ready or the deadline has passed. The peer's own requests are served meanwhile.
+        """Return when a result is settled, the deadline has passed, or the connection has ended. The peer's requests are served meanwhile.
 
         Args:
             result: What is waited for.
             deadline: When to give up, on the clock of `time.monotonic()`, in seconds; None for never.
 
         Raises:
-            EOFError: When the connection has ended, so that no result can come.
             RuntimeError: When waiting here would keep the result from ever coming, as on an event loop.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
         """End the connection after what was sent. May be called more than once, from any thread."""
+
+    def serve_one(self, deadline: float | None) -> bool:
+        """Take what the peer sends next and do what follows from it; only where nobody else does.
+
+        Args:
+            deadline: When to return without, as in `wait`.
+
+        Returns:
+            Whether anything came.
+
+        Raises:
+            RuntimeError: When the core does this by itself.
+        """
+        message = f"this connection is served by its core; it needs no serving from outside (deadline {deadline})"
+        raise RuntimeError(message)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 where there is none."""
+        return -1

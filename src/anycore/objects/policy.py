@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
 _HOOKS = {"get": "_rpyc_getattr", "set": "_rpyc_setattr", "del": "_rpyc_delattr"}
 _SWITCHES = {"get": "allow_getattr", "set": "allow_setattr", "del": "allow_delattr"}
+_PLAIN_LOOKUPS = (object.__getattribute__, type.__getattribute__, ModuleType.__getattribute__)
 _ACTIONS: dict[str, Callable[..., Any]] = {"get": getattr, "set": setattr, "del": delattr}
 
 
@@ -41,17 +43,23 @@ class AttributePolicy:
         """Delete an attribute for the peer; raises as `get` does."""
         self._act("del", obj, name)
 
-    def check_call(self, obj: Any) -> None:
-        """Decide whether the peer may call an object that it holds; asked before every call.
+    def check(self, use: str, obj: Any) -> None:
+        """Decide whether the peer may make some use of an object that it holds; asked before every such use.
 
-        As in RPyC, whatever was handed to the peer may be called. A stricter policy overrides this method.
+        As in RPyC, it may make any use of what was handed to it, unless the configuration's `permit` says otherwise: a function
+        that is given the use and the object and returns whether to let it.
 
         Args:
-            obj: What the peer wants to call.
+            use: `call`, `repr`, `str`, `hash`, `dir`, `iterate` or `pickle`.
+            obj: What it is about.
 
         Raises:
-            TypeError: When it may not.
+            PermissionError: When it may not.
         """
+        permit = self._config["permit"]
+        if permit is not None and not permit(use, obj):
+            message = f"cannot {use} this {type(obj).__name__!r}: the side that owns the object does not permit it"
+            raise PermissionError(message)
 
     def operator(self, obj: Any, name: str) -> Callable[..., Any]:
         """Return a special method of the object's type, as comparisons look it up.
@@ -103,8 +111,19 @@ class AttributePolicy:
 def _has(obj: Any, name: str) -> bool:
     """Tell whether an object has an attribute, without running a property for the answer."""
     cls: Any = type(obj)
-    if hasattr(cls, name):
+    if _in_classes(cls, name):
         return True
-    if cls.__getattribute__ is not object.__getattribute__ or hasattr(cls, "__getattr__"):
+    if cls.__getattribute__ not in _PLAIN_LOOKUPS or hasattr(cls, "__getattr__"):
         return hasattr(obj, name)
+    if issubclass(cls, type) and _in_classes(obj, name):
+        return True
+    if cls is ModuleType:
+        return hasattr(obj, name)  # it may have a __getattr__ of its own
     return name in getattr(obj, "__dict__", ())
+
+
+def _in_classes(cls: type, name: str) -> bool:
+    for base in cls.__mro__:  # noqa: SIM110 - any() with a generator takes twice as long
+        if name in base.__dict__:
+            return True
+    return False

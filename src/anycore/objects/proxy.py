@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.objects.inspection import LOCAL_ATTRS
+from anycore.wire.brine import Encoded
 from anycore.wire.rpyc_constants import (
     BUFFITER,
     CALL,
@@ -18,6 +19,8 @@ from anycore.wire.rpyc_constants import (
     GETATTR,
     HASH,
     INSTANCECHECK,
+    LOCAL_REF,
+    OLDSLICING,
     PICKLE,
     REPR,
     SETATTR,
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 
 _get = object.__getattribute__
 _HIDDEN: Final = frozenset({"__array_struct__", "__array_interface__"})
-_READ_AHEAD: Final = (16, 1000)
+_READ_AHEAD: Final = (32, 2048)
+_SLICING: Final = {"__getslice__": "__getitem__", "__setslice__": "__setitem__", "__delslice__": "__delitem__"}
+_HOOKS: Final = frozenset({"_rpyc_getattr", "_rpyc_setattr", "_rpyc_delattr"})
 CONTAINERS: Final = frozenset(
     {"builtins.list", "builtins.tuple", "builtins.dict", "builtins.set", "builtins.frozenset"}
 )
@@ -54,12 +59,13 @@ class Proxy(metaclass=ProxyMeta):
         id_pack: The object, in the peer's words.
     """
 
-    __slots__ = ("____conn__", "____id_pack__", "__weakref__")
+    __slots__ = ("____boxed__", "____conn__", "____id_pack__", "__weakref__")
     ____proxy__ = True
 
     def __init__(self, connection: Connection, id_pack: IdPack) -> None:
         object.__setattr__(self, "____conn__", connection)
         object.__setattr__(self, "____id_pack__", id_pack)
+        object.__setattr__(self, "____boxed__", Encoded((LOCAL_REF, id_pack)))
 
     def __getattribute__(self, name: str) -> Any:
         if name not in LOCAL_ATTRS:
@@ -71,13 +77,10 @@ class Proxy(metaclass=ProxyMeta):
         if name in _HIDDEN:
             message = f"{name!r} of a remote object would be taken for memory of this process"
             raise AttributeError(message)
-        return _get(self, name)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _HIDDEN:
-            message = f"{name!r} of a remote object would be taken for memory of this process"
-            raise AttributeError(message)
-        return _ask(self, GETATTR, name)
+        try:
+            return _get(self, name)
+        except AttributeError:
+            return _ask(self, GETATTR, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in LOCAL_ATTRS:
@@ -128,6 +131,7 @@ class Proxy(metaclass=ProxyMeta):
         return _ask(self, CTXEXIT, error)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        _check_pickle(self, "copied or pickled")
         return pickle.loads, (_ask(self, PICKLE, protocol),)
 
     def __instancecheck__(self, other: Any) -> bool:
@@ -137,7 +141,7 @@ class Proxy(metaclass=ProxyMeta):
             raise TypeError(message)
         if getattr(type(other), "____proxy__", False):
             pack = _get(other, "____id_pack__")
-            if pack[1] == number and pack[2]:
+            if pack[1] == number and pack[2] and _get(other, "____conn__") is _get(self, "____conn__"):
                 return True
             return bool(_ask(self, INSTANCECHECK, pack))
         local = local_class(name)
@@ -184,7 +188,7 @@ def make_class(name: str, routines: Iterable[tuple[str, str | None]]) -> type[Pr
     """
     members: dict[str, Any] = {"__slots__": ()}
     for routine, doc in routines:
-        if routine not in LOCAL_ATTRS:
+        if routine not in LOCAL_ATTRS and routine not in _HOOKS:  # a hook of the peer's is not one of this side's
             members[routine] = _method(routine, doc)
     if name in CONTAINERS:
         members["__iter__"] = _read_ahead
@@ -196,7 +200,14 @@ def _method(name: str, doc: str | None) -> Callable[..., Any]:
     if name == "__call__":
 
         def method(_self: Proxy, /, *args: Any, **kwargs: Any) -> Any:
-            return _get(_self, "____conn__").sync_request(CALL, _self, args, tuple(kwargs.items()))
+            return _get(_self, "____conn__").sync_request(CALL, _self, args, tuple(kwargs.items()) if kwargs else ())
+
+    elif name in _SLICING:
+
+        def method(_self: Proxy, /, *args: Any, **_kwargs: Any) -> Any:
+            start, stop, *more = args
+            stop = None if stop == sys.maxsize else stop
+            return _ask(_self, OLDSLICING, _SLICING[name], name, start, stop, tuple(more))
 
     elif name == "__array__":
 
@@ -206,22 +217,26 @@ def _method(name: str, doc: str | None) -> Callable[..., Any]:
     else:
 
         def method(_self: Proxy, /, *args: Any, **kwargs: Any) -> Any:
-            return _get(_self, "____conn__").sync_request(CALLATTR, _self, name, args, tuple(kwargs.items()))
+            return _ask(_self, CALLATTR, name, args, tuple(kwargs.items()))
 
     method.__name__ = name
     method.__doc__ = doc
     return method
 
 
-def _array(proxy: Proxy) -> Any:
-    """Fetch an array by value; this side unpickles what the peer sends, so this side must have allowed it."""
-    connection = _get(proxy, "____conn__")
-    if not connection.config["allow_pickle"]:
+def _check_pickle(proxy: Proxy, done: str) -> None:
+    if not _get(proxy, "____conn__").config["allow_pickle"]:
         message = (
-            "a remote array can be used as a local one only where allow_pickle is set; obtain() copies one on purpose"
+            f"a remote object can be {done} only where allow_pickle is set on this side, because this side unpickles what the"
+            " peer sends; obtain() fetches one on purpose"
         )
         raise ValueError(message)
-    return pickle.loads(connection.sync_request(PICKLE, proxy, -1))  # noqa: S301 - the operator opted in, just above
+
+
+def _array(proxy: Proxy) -> Any:
+    """Fetch an array by value; this side unpickles what the peer sends, so this side must have allowed it."""
+    _check_pickle(proxy, "used as a local array")
+    return pickle.loads(_ask(proxy, PICKLE, -1))  # noqa: S301 - the operator opted in, just above
 
 
 def _read_ahead(proxy: Proxy) -> Iterator[Any]:
@@ -235,6 +250,9 @@ def _read_ahead(proxy: Proxy) -> Iterator[Any]:
 
 def _chunks(connection: Connection, iterator: Proxy) -> Iterator[Any]:
     size, most = _READ_AHEAD
-    while chunk := connection.sync_request(BUFFITER, iterator, size):
+    while True:
+        chunk = connection.sync_request(BUFFITER, iterator, size)
         yield from chunk
-        size = min(size * 4, most)
+        if len(chunk) < size:
+            return
+        size = min(size * 8, most)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
+from anycore.wire.rpyc_constants import VALUE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from threading import Lock
 
     from anycore.objects.connection import Connection
 
 AsyncResultTimeout = TimeoutError
 
-# The life of a result. An answer that has arrived is unpacked by the first thread that asks for it.
+# The life of a result. An answer that has arrived is unpacked by the first thread that asks for it. Whoever takes the request's
+# number out of the connection's table of pending requests decides what becomes of it; that is one step, so no lock is needed.
 #
 #     WAITING --answer--> ARRIVED --asked for--> VALUE or ERROR
+#     WAITING --answer that needs no unpacking--> VALUE
 #     WAITING --connection lost--> ERROR
 #     WAITING --time over--> EXPIRED
 _WAITING: Final = "pending"
@@ -23,6 +28,33 @@ _ARRIVED: Final = "arrived"
 _VALUE: Final = "ready"
 _ERROR: Final = "error"
 _EXPIRED: Final = "expired"
+
+
+class _Parcel:
+    """An answer that has references in it, until somebody unpacks it. If nobody does, they are given back."""
+
+    __slots__ = ("_connection", "_lock", "_opened", "sent")
+
+    def __init__(self, connection: Connection, sent: Any) -> None:
+        self._connection = connection
+        self._lock = RLock()
+        self._opened = False
+        self.sent = sent
+
+    def open(self, result: AsyncResult, unpack: Callable[[Any], None]) -> None:
+        """Unpack once; another thread waits until that is done."""
+        with self._lock:
+            if self._opened:
+                if not result.ready:
+                    message = "the answer is being unpacked further up on this stack"
+                    raise RuntimeError(message)
+                return
+            self._opened = True
+            unpack(self.sent)
+
+    def __del__(self) -> None:
+        if not self._opened:
+            self._connection.give_back(self.sent)
 
 
 class AsyncResult:
@@ -34,35 +66,34 @@ class AsyncResult:
     Args:
         connection: The connection.
         seq: The request's number.
+        timeout: Seconds to wait at most, None for no limit.
+
+    Attributes:
+        settled: Whether the matter is closed: an answer has come, or none will. Nothing is done to find out.
     """
 
-    __slots__ = ("_callbacks", "_connection", "_deadline", "_failed", "_lock", "_sent", "_seq", "_state", "_value")
+    __slots__ = ("_callbacks", "_connection", "_deadline", "_failed", "_gates", "_seq", "_state", "_value", "settled")
 
-    def __init__(self, connection: Connection, seq: int) -> None:
+    def __init__(self, connection: Connection, seq: int, timeout: float | None = None) -> None:
         self._connection = connection
         self._seq = seq
         self._state = _WAITING
         self._failed = False
-        self._sent: Any = None
         self._value: Any = None
-        self._deadline: float | None = None
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._callbacks: list[Callable[[AsyncResult], Any]] = []
-        self._lock = Lock()
+        self._gates: list[Lock] = []
+        self.settled = False
 
     def __repr__(self) -> str:
         return f"<AsyncResult of request {self._seq} ({self._state})>"
 
     @property
-    def settled(self) -> bool:
-        """Whether the matter is closed: an answer has come, or none will. Does not look for one."""
-        return self._state is not _WAITING
-
-    @property
     def ready(self) -> bool:
         """Whether an answer is there; looks for one without waiting."""
-        if self._state is _WAITING and not self.expired:
+        if not self.settled and not self.expired:
             self._connection.poll()
-        return self._state not in (_WAITING, _EXPIRED)
+        return self.settled and self._state is not _EXPIRED
 
     @property
     def error(self) -> bool:
@@ -72,7 +103,7 @@ class AsyncResult:
     @property
     def expired(self) -> bool:
         """Whether the time is over and no answer came in it."""
-        if self._state is _WAITING and self._deadline is not None and time.monotonic() >= self._deadline:
+        if not self.settled and self._deadline is not None and time.monotonic() >= self._deadline:
             self._expire()
         return self._state is _EXPIRED
 
@@ -85,11 +116,14 @@ class AsyncResult:
             EOFError: When the connection ends first.
             BaseException: What the peer raised.
         """
-        self.wait()
-        if self._state is _ARRIVED:
-            self._unpack()
-        if self._state is _ERROR:
-            raise self._value
+        if self._state is not _VALUE:
+            self.wait()
+            if self._state is _ARRIVED:
+                parcel = self._value
+                if type(parcel) is _Parcel:  # else another thread was quicker
+                    parcel.open(self, self._unpack)
+            if self._failed:
+                raise self._value
         return self._value
 
     def wait(self) -> None:
@@ -99,68 +133,90 @@ class AsyncResult:
             TimeoutError: When the time is over.
             EOFError: When the connection ends first.
         """
-        if self._state is _WAITING:
+        if not self.settled:
             self._connection.link.wait(self, self._deadline)
-            if self._state is _WAITING:
+            if not self.settled:
                 self._expire()
         if self._state is _EXPIRED:
             message = f"no answer to request {self._seq} came in time (result expired)"
             raise TimeoutError(message)
 
     def _expire(self) -> None:
-        with self._lock:
-            if self._state is not _WAITING:
-                return
+        if self._connection.give_up(self._seq):
+            self._callbacks.clear()
             self._state = _EXPIRED
-            self._callbacks = []
-        self._connection.give_up(self._seq)
+            self.settled = True
+            return
+        while not self.settled:
+            time.sleep(0)  # another thread has taken the answer in this instant and is about to enter it
 
-    def _unpack(self) -> None:
-        with self._lock:
-            if self._state is not _ARRIVED:
-                return
-            sent, self._sent = self._sent, None
-            try:
-                connection = self._connection
-                self._value = connection.load_exception(sent) if self._failed else connection.unbox(sent)
-            except Exception as error:  # noqa: BLE001 - an answer that cannot be understood is an error like any other
-                self._value, self._failed = error, True
-            self._state = _ERROR if self._failed else _VALUE
+    def _unpack(self, sent: Any) -> None:
+        connection = self._connection
+        try:
+            self._value = connection.load_exception(sent) if self._failed else connection.unbox(sent)
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be understood is an error like any other
+            self._value, self._failed = error, True
+        self._state = _ERROR if self._failed else _VALUE
 
-    def settle(self, sent: Any, *, failed: bool) -> None:
-        """Enter the answer; called by whoever reads the connection.
+    def settle(self, sent: Any, *, failed: bool) -> Sequence[Callable[[AsyncResult], Any]]:
+        """Enter the answer; called once, by whoever reads the connection and took the request out of the pending ones.
 
         Args:
             sent: A boxed value, or an exception as it was sent.
             failed: Whether it is an exception.
+
+        Returns:
+            Who is to be called back about it.
         """
-        self._finish(_ARRIVED, sent, None, failed=failed)
+        if failed:
+            self._failed = True
+        elif type(sent) is tuple and len(sent) == 2 and sent[0] == VALUE:
+            self._value, self._state = sent[1], _VALUE
+            return self._settled()
+        self._value, self._state = _Parcel(self._connection, sent), _ARRIVED
+        return self._settled()
 
-    def fail(self, error: BaseException) -> None:
-        """Enter an error of this side, as that the connection has ended."""
-        self._finish(_ERROR, None, error, failed=True)
+    def fail(self, error: BaseException) -> Sequence[Callable[[AsyncResult], Any]]:
+        """Enter an error of this side, as that the connection has ended; otherwise as `settle`."""
+        self._value, self._failed, self._state = error, True, _ERROR
+        return self._settled()
 
-    def _finish(self, state: str, sent: Any, value: Any, *, failed: bool) -> None:
-        with self._lock:
-            if self._state is not _WAITING:
-                return
-            self._sent, self._value, self._failed, self._state = sent, value, failed, state
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback(self)
+    def _settled(self) -> Sequence[Callable[[AsyncResult], Any]]:
+        self.settled = True
+        if self._gates:
+            self._open_gates()
+        return self._take_callbacks() if self._callbacks else ()
+
+    def _open_gates(self) -> None:
+        while self._gates:
+            try:
+                self._gates.pop().release()
+            except (IndexError, RuntimeError):
+                continue  # taken, or opened, by another thread just now
+
+    def _take_callbacks(self) -> list[Callable[[AsyncResult], Any]]:
+        taken = []
+        while self._callbacks:
+            try:
+                taken.append(self._callbacks.pop(0))
+            except IndexError:  # taken by another thread just now
+                break
+        return taken
+
+    def open_when_settled(self, gate: Lock) -> None:
+        """Have a lock, which the caller waits for, released as soon as this is settled."""
+        self._gates.append(gate)
+        if self.settled:
+            self._open_gates()
 
     def add_callback(self, function: Callable[[AsyncResult], Any]) -> None:
-        """Call a function with this result once an answer has come; at once when it has.
-
-        It is called by whoever reads the connection and must not wait for it.
-        """
-        with self._lock:
-            if self._state is _WAITING:
-                self._callbacks.append(function)
-                return
-            expired = self._state is _EXPIRED
-        if not expired:
-            function(self)
+        """Call a function with this result once an answer has come; at once when it has. None is called after the time is over."""
+        self._callbacks.append(function)
+        if self.settled:
+            taken = self._take_callbacks()
+            if self._state is not _EXPIRED:
+                for callback in taken:
+                    callback(self)
 
     def set_expiry(self, timeout: float | None) -> None:
         """Limit the time to wait.

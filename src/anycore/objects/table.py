@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import sys
 from itertools import count
-from threading import Lock
+from threading import RLock
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from anycore.wire.brine import Encoded
+from anycore.wire.errors import LocalProtocolError
+from anycore.wire.rpyc_constants import REMOTE_REF
 
 IdPack = tuple[str, int, int]
 
@@ -19,19 +24,30 @@ class TableFullError(Exception):
     """The peer holds as many objects as it may."""
 
 
-class _Entry:
-    __slots__ = ("extra", "obj", "pack")
+class Entry:
+    """One object that the peer holds.
+
+    Attributes:
+        obj: The object.
+        pack: The id pack under which the peer knows it.
+        boxed: A reference to it, ready to be sent.
+        extra: References beyond the first.
+    """
+
+    __slots__ = ("boxed", "extra", "obj", "pack")
 
     def __init__(self, obj: Any, pack: IdPack) -> None:
         self.obj = obj
         self.pack = pack
+        self.boxed = Encoded((REMOTE_REF, pack))
         self.extra = 0
 
 
 class ObjectTable:
     """Objects by id pack, with the number of references that the peer was given. Safe for threads.
 
-    The count is kept as the peer's own arithmetic has it: 0 after the first reference, one more for each further one.
+    The count is kept as the peer's own arithmetic has it: 0 after the first reference, one more for each further one. The lock can be
+    taken again by its owner, because a finaliser may run at any allocation and may hand out references.
 
     Args:
         limit: How many objects the peer may hold at once.
@@ -39,23 +55,24 @@ class ObjectTable:
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self._limit = limit
-        self._lock = Lock()
+        self._lock = RLock()
         self._numbers = count(1)
-        self._by_pack: dict[IdPack, _Entry] = {}
-        self._by_identity: dict[int, _Entry] = {}
-        self._classes: dict[type, tuple[str, int]] = {}
+        self._by_pack: dict[IdPack, Entry] = {}
+        self._by_identity: dict[int, Entry] = {}
+        self._classes: WeakKeyDictionary[type, tuple[str, int]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._by_pack)
 
     def lend(self, obj: Any) -> IdPack:
+        """Enter an object, or one more reference to it, and return the id pack to send; see `enter`."""
+        return self.enter(obj).pack
+
+    def enter(self, obj: Any) -> Entry:
         """Enter an object, or one more reference to it.
 
         Args:
             obj: What the peer is to hold.
-
-        Returns:
-            The id pack to send.
 
         Raises:
             TableFullError: When the peer holds too much already.
@@ -64,13 +81,18 @@ class ObjectTable:
             entry = self._by_identity.get(id(obj))
             if entry is not None:
                 entry.extra += 1
-                return entry.pack
+                return entry
+        new = self._entry(obj)  # outside the lock: it may run code of the object's class
+        with self._lock:
+            entry = self._by_identity.get(id(obj))
+            if entry is not None:
+                entry.extra += 1
+                return entry
             if len(self._by_pack) >= self._limit:
                 message = f"the peer holds {self._limit} objects already; let it drop some, or raise max_objects"
                 raise TableFullError(message)
-            pack = self._pack(obj)
-            self._by_identity[id(obj)] = self._by_pack[pack] = _Entry(obj, pack)
-            return pack
+            self._by_identity[id(obj)] = self._by_pack[new.pack] = new
+            return new
 
     def find(self, pack: Any) -> Any:
         """Return the object that an id pack stands for.
@@ -88,14 +110,18 @@ class ObjectTable:
 
         Args:
             pack: The id pack.
-            references: How many.
+            references: How many, at least 1.
 
         Raises:
             KeyError: When the peer does not hold the object.
+            ValueError: When the number is none.
         """
+        if type(references) is not int or references < 1:
+            message = f"the number of references to drop is an integer of 1 or more, not {references!r:.40}"
+            raise ValueError(message)
         with self._lock:
             try:
-                entry = self._by_pack[pack]
+                entry = self._by_pack[pack]  # lives on in this variable: the object's finaliser runs outside the lock
             except TypeError:
                 raise KeyError(pack) from None
             if entry.extra < references:
@@ -112,24 +138,34 @@ class ObjectTable:
             self._classes.clear()
         del held  # outside the lock: finalisers of the objects may come back to us
 
+    def _entry(self, obj: Any) -> Entry:
+        name, *numbers = self._pack(obj)
+        try:
+            return Entry(obj, (name, numbers[0], numbers[1]))
+        except LocalProtocolError:  # a name that has no UTF-8
+            return Entry(obj, (name.encode("utf-8", "backslashreplace").decode(), numbers[0], numbers[1]))
+
     def _pack(self, obj: Any) -> IdPack:
         cls = type(obj)
-        foreign = getattr(cls, "____proxy__", False)
-        if foreign:  # a proxy of another connection: its name, our numbers
+        if getattr(cls, "____proxy__", False):  # a proxy of another connection: its name, our numbers
             name, _, number = object.__getattribute__(obj, "____id_pack__")
             return (name, next(self._numbers), next(self._numbers) if number else 0)
         if issubclass(cls, type):
             return (*self._class(obj), 0)
         if cls is ModuleType:
-            name = obj.__name__
+            name = str(getattr(obj, "__name__", "?"))
             known = name if name in sys.modules else f"{cls.__module__}.{name}"
             return (known, self._class(cls)[1], next(self._numbers))
-        shown = obj.__class__
-        name, number = self._class(shown if isinstance(shown, type) else cls)
+        try:
+            shown = obj.__class__
+        except Exception:  # noqa: BLE001 - a property of the object's own, which failed
+            shown = cls
+        name, number = self._class(shown if issubclass(type(shown), type) else cls)
         return (name, number, next(self._numbers))
 
     def _class(self, cls: type) -> tuple[str, int]:
         found = self._classes.get(cls)
         if found is None:
-            found = self._classes[cls] = (f"{cls.__module__}.{cls.__name__}", next(self._numbers))
+            module, name = (type.__getattribute__(cls, part) for part in ("__module__", "__name__"))
+            found = self._classes.setdefault(cls, (f"{module}.{name}", next(self._numbers)))
         return found
