@@ -15,6 +15,8 @@ __all__ = ["BUILT_IN", "Core", "CoreLimits", "Listener", "core_names", "load_cor
 
 BUILT_IN: Final = {
     "asyncio": "anycore.cores.asyncio:AsyncioCore",
+    "forking": "anycore.cores.forking:ForkingCore",
+    "oneshot": "anycore.cores.oneshot:OneshotCore",
     "threaded": "anycore.cores.threaded:ThreadedCore",
 }
 _GROUP: Final = "anycore.cores"

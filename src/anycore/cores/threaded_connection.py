@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Conversation, Job
     from anycore.conversations.rpyc import RpycConversation
     from anycore.cores.base import Listener
+    from anycore.cores.forking import ForkingCore
     from anycore.cores.threaded import ThreadedCore
     from anycore.kernel.call import Peer
 
 _log = logging.getLogger("anycore.core")
 
 _CHUNK: Final = 65536
+_NEVER: Final = 1e6
+"""Seconds, eleven days."""
 _INTERRUPTIBLE: Final = (Phase.IDLE, Phase.RECEIVING)
 """Phases in which the thread waits for the peer to speak: ending the reading side tells it to look up."""
 
@@ -39,14 +42,13 @@ class ThreadedConnection:
             hand-shakes count as `WORKING`, waiting for the peer to close as `CLOSING`.
     """
 
-    def __init__(self, core: ThreadedCore, listener: Listener, raw: socket.socket, address: Any) -> None:
+    def __init__(self, core: ThreadedCore | ForkingCore, listener: Listener, raw: socket.socket, address: Any) -> None:
         self._core = core
         self._listener = listener
         self._socket = raw
         self._address = address
         self._expired = False
         self._lingering = False
-        self._receiving = False
         self._pump: Pump | None = None
         self.waits = (core.tick, core.limits.handshake_time, Phase.WORKING)
         self.conversation: Conversation | None = None
@@ -115,17 +117,12 @@ class ThreadedConnection:
 
     def _serve_interactive(self, conversation: RpycConversation) -> None:
         """Let a pump do what `_talk` does, for a conversation whose jobs may wait for the peer."""
-        pump = self._pump = Pump(self._socket, conversation, self._work, self._watch)
+        self.waits = (self._core.tick, 0.0, Phase.IDLE)
+        pump = self._pump = Pump(
+            self._socket, conversation, self._core.loop.run, stall_seconds=self._core.limits.send_time or _NEVER
+        )
         pump.begin()
-        pump.serve(lambda: self._core.stopping)
-
-    def _watch(self, phase: Phase) -> None:
-        """Tell the sweeper what the thread waits for; the peer may be silent between messages for as long as it likes."""
-        if phase is Phase.RECEIVING and self._receiving:
-            return  # its time began with the first byte
-        self._receiving = phase is Phase.RECEIVING
-        limit = self._core.limits.receive_time if self._receiving else 0.0
-        self.waits = (self._core.tick, limit, phase)
+        pump.serve()
 
     def _run(self, conversation: Conversation, jobs: Sequence[Job]) -> None:
         for number, job in enumerate(jobs, 1):
@@ -202,8 +199,6 @@ class ThreadedConnection:
             phase: What `waits` said. If the peer has spoken since, it is answered, and then sent away.
         """
         self._expired = True
-        if self._pump is not None:
-            self._pump.expired = True
         self._wake(socket.SHUT_RD if phase in _INTERRUPTIBLE else socket.SHUT_RDWR)
 
     def stop(self) -> None:
