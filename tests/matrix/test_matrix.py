@@ -15,7 +15,7 @@ from anycore.clients import Fault, aconnect
 from anycore.cores.asyncio import AsyncioCore
 from anycore.testing import running
 from anycore.testing.server import TRANSPORTS, WIRES
-from anycore.wire.faults import APPLICATION_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from anycore.wire.faults import APPLICATION_ERROR, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +78,18 @@ class Modes(Plugin):
         self.gate.set()
         return True
 
+    @exposed
+    async def cancelled(self) -> None:
+        """Fail as a coroutine does that waits for something that is cancelled."""
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    @exposed
+    def exits(self) -> None:
+        """Fail with what is no Exception."""
+        raise GeneratorExit
+
 
 def _result(value: Any, times: int) -> Any:
     if value == "fail":
@@ -130,6 +142,20 @@ def test_faults_come_back(server: RunningServer, wire: str, mode: str) -> None:
             client.call(f"modes.{mode}_not")
         assert caught.value.code == METHOD_NOT_FOUND
         assert client.call(f"modes.{mode}", "still") == "still"
+
+
+@each_wire
+@pytest.mark.parametrize("method", ["cancelled", "exits"])
+def test_a_method_that_fails_beyond_exceptions_gives_a_fault(
+    server: RunningServer, wire: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.connect(wire) as client:
+        for _ in range(3):
+            with pytest.raises(Fault) as caught:
+                client.call(f"modes.{method}")
+            assert caught.value.code in (INTERNAL_ERROR, APPLICATION_ERROR)
+        assert client.call("modes.plain", "still") == "still"
+    assert caplog.records
 
 
 @each_wire
