@@ -94,3 +94,9 @@ def test_an_outcome_is_a_value_or_a_fault() -> None:
 def test_no_call_runs_outside_of_methods() -> None:
     with pytest.raises(LookupError, match=r"current_call\(\) works in exposed methods"):
         current_call()
+
+
+def test_a_peer_whose_address_is_unknown_is_not_taken_for_local() -> None:
+    peer = Peer.of_address(None)
+    assert not peer.local
+    assert peer.transport == "tcp"
