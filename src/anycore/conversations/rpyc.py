@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
@@ -29,10 +28,15 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("anycore.rpyc")
-_here = threading.local()
 
 
-_log = logging.getLogger("anycore.rpyc")
+class _Here(threading.local):
+    """The connection whose job the running thread is at."""
+
+    connection: Connection | None = None
+
+
+_here = _Here()
 
 
 class RequestJob(Job):
@@ -64,7 +68,11 @@ class RequestJob(Job):
     def run(self) -> None:
         """Do what is asked."""
         sent, self._sent = self._sent, None
-        self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
+        outer, _here.connection = _here.connection, self._connection
+        try:
+            self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
+        finally:
+            _here.connection = outer
 
     def refuse(self, reason: str) -> None:
         """Answer that the server is at a limit."""
@@ -84,11 +92,14 @@ class _OpenJob(Job):
         self._open = opened
 
     def run(self) -> None:
+        outer, _here.connection = _here.connection, self._connection
         try:
             self._open()
         except Exception as error:  # noqa: BLE001 - whatever the service did, it ends here
             _log.exception("%s: the service's on_connect failed", self._connection)
             self._connection.ended(f"the service's on_connect failed: {error!r:.200}")
+        finally:
+            _here.connection = outer
 
     def refuse(self, reason: str) -> None:
         """End the connection: a service that has not heard of it cannot serve it."""
@@ -149,7 +160,7 @@ class RpycConversation(Conversation):
         self._queue: deque[Job] = deque()
         self._running = 0
         self._out: deque[bytes] = deque()
-        self._lock = RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
+        self._lock = threading.RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
         self._closing = False
         self._stopping = False
 
@@ -248,7 +259,7 @@ class RpycConversation(Conversation):
     @property
     def inside(self) -> bool:
         """Whether the calling thread runs a job of this conversation."""
-        return getattr(_here, "connection", None) is self.connection
+        return _here.connection is self.connection
 
     def put(self, data: bytes) -> None:
         """Add a frame to what is ready to be sent. Takes no lock."""

@@ -14,6 +14,8 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,7 +77,7 @@ class Pump(Link):
         self._outbox: deque[bytes] = deque()
         self._ahead: deque[bytes] = deque()
         self._ready: deque[Job] = deque()
-        self._followers: deque[threading.Lock] = deque()
+        self._followers: deque[SimpleQueue[None]] = deque()
         self._workers: set[threading.Thread] = set()
         self._failure = ""
         self._here = _Here()
@@ -250,19 +252,19 @@ class Pump(Link):
     def _promote(self) -> None:
         """Wake the thread that has slept longest, to read."""
         try:
-            self._followers.popleft().release()
-        except (IndexError, RuntimeError):
-            return  # nobody sleeps, or it was just woken
+            self._followers.popleft().put(None)
+        except IndexError:
+            return  # nobody sleeps
 
     def _follow(self, result: AsyncResult | None, deadline: float | None) -> None:
         """Sleep until the result is settled or it falls to this thread to read."""
-        gate = threading.Lock()
-        gate.acquire()
+        gate: SimpleQueue[None] = SimpleQueue()
         self._followers.append(gate)
         if result is not None:
             result.open_when_settled(gate)
         if self._reading.locked() and not self.ended and not (result is not None and result.settled):
-            gate.acquire(timeout=TICK if deadline is None else min(TICK, max(0.0, deadline - time.monotonic())))
+            with suppress(Empty):
+                gate.get(timeout=TICK if deadline is None else min(TICK, max(0.0, deadline - time.monotonic())))
         try:
             self._followers.remove(gate)
         except ValueError:
@@ -368,6 +370,9 @@ class Pump(Link):
     def close(self) -> None:
         """Close the socket, once; a thread that reads finds out."""
         if not self.ended:
+            data = self._conversation.take()  # an answer may have ended the conversation
+            if data:
+                self._outbox.append(data)
             self._drain(_CLOSE_SECONDS)
         self.ended = True
         self._stream.shut()

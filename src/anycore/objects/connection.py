@@ -491,7 +491,7 @@ class Connection:
             _log.exception("%s: telling the service that the connection has ended failed", self)
         finally:
             self.on_end = None
-            self.table.clear()
+            self.table.close()
             self._given_up.clear()
             self._remote_root = None
             self.link.close()

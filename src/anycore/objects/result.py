@@ -10,7 +10,7 @@ from anycore.wire.rpyc_constants import VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from threading import Lock
+    from queue import SimpleQueue
 
     from anycore.objects.connection import Connection
 
@@ -82,7 +82,7 @@ class AsyncResult:
         self._value: Any = None
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._callbacks: list[Callable[[AsyncResult], Any]] = []
-        self._gates: list[Lock] = []
+        self._gates: list[SimpleQueue[None]] = []
         self.settled = False
 
     def __repr__(self) -> str:
@@ -190,9 +190,9 @@ class AsyncResult:
     def _open_gates(self) -> None:
         while self._gates:
             try:
-                self._gates.pop().release()
-            except (IndexError, RuntimeError):
-                continue  # taken, or opened, by another thread just now
+                self._gates.pop().put(None)
+            except IndexError:
+                return  # taken by another thread just now
 
     def _take_callbacks(self) -> list[Callable[[AsyncResult], Any]]:
         taken = []
@@ -203,8 +203,8 @@ class AsyncResult:
                 break
         return taken
 
-    def open_when_settled(self, gate: Lock) -> None:
-        """Have a lock, which the caller waits for, released as soon as this is settled."""
+    def open_when_settled(self, gate: SimpleQueue[None]) -> None:
+        """Put something into a queue, on which the caller waits, as soon as this is settled."""
         self._gates.append(gate)
         if self.settled:
             self._open_gates()

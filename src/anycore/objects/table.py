@@ -55,6 +55,7 @@ class ObjectTable:
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self._limit = limit
+        self._closed = False
         self._lock = RLock()
         self._numbers = count(1)
         self._by_pack: dict[IdPack, Entry] = {}
@@ -88,6 +89,9 @@ class ObjectTable:
             if entry is not None:
                 entry.extra += 1
                 return entry
+            if self._closed:
+                message = "the connection has ended, and with it all references"
+                raise TableFullError(message)
             if len(self._by_pack) >= self._limit:
                 message = f"the peer holds {self._limit} objects already; let it drop some, or raise max_objects"
                 raise TableFullError(message)
@@ -129,9 +133,10 @@ class ObjectTable:
             else:
                 entry.extra -= references
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def close(self) -> None:
+        """Forget everything, and take nothing more."""
         with self._lock:
+            self._closed = True
             held = list(self._by_pack.values())
             self._by_pack.clear()
             self._by_identity.clear()
