@@ -422,7 +422,7 @@ class Connection:
             logger.debug("%s: request %d failed", self, seq, exc_info=error)
         ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
         try:
-            return self.codec.encode_exception(seq, dump(error, self.config), *ids)
+            return self.codec.encode_exception(seq, dump(error, self.config, self.codec.dialect), *ids)
         except Exception as second:  # noqa: BLE001 - an exception that cannot be told is told by its type
             told = RuntimeError(f"{type(error).__name__}, which cannot be told: {type(second).__name__}")
             return self.codec.encode_exception(seq, dump(told, self.config), *ids)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anycore.wire.brine import dump as brine_dump
 from anycore.wire.brine import dumpable
+from anycore.wire.rpyc_constants import DIALECT_5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 STOP_ITERATION: Final = 1
 VERSION: Final = "6.0.2"
 """The version of the protocol that we speak, as the peer wants to hear it: it warns people when the first number is not its own."""
+VERSION_5: Final = "5.3.1"
 _DENIED_VERSION: Final = "<version denied>"
 _DENIED_TRACEBACK: Final = "<traceback denied>"
 _RULE: Final = "========= Remote Traceback ({}) ========="
@@ -31,18 +33,20 @@ class GenericException(Exception):  # noqa: N818 - RPyC's name for it
     """An exception of the peer whose class is not known here; its subclasses are named as the peer names theirs."""
 
 
-def dump(error: BaseException, config: Mapping[str, Any]) -> Any:
+def dump(error: BaseException, config: Mapping[str, Any], dialect: int | None = None) -> Any:
     """Return what is sent of an exception.
 
     Args:
         error: The exception, with its traceback.
         config: The connection's configuration: what the peer may see.
+        dialect: The peer's, for the version that it wants to hear.
     """
     cls = type(error)
     if cls is StopIteration:
         return STOP_ITERATION
     attributes = [(name, _sendable(value)) for name in _names(error) for value in _read(error, name)]
-    attributes.append(("_remote_version", VERSION if config["include_local_version"] else _DENIED_VERSION))
+    version = VERSION_5 if dialect == DIALECT_5 else VERSION
+    attributes.append(("_remote_version", version if config["include_local_version"] else _DENIED_VERSION))
     args = tuple([_sendable(arg) for arg in error.args])
     trace = _trace(error) if config["include_local_traceback"] else _DENIED_TRACEBACK
     return ((_text(cls.__module__), _text(cls.__name__)), args, tuple(attributes), trace)
@@ -131,7 +135,7 @@ class ExceptionLoader:
             text: What str() says of it.
         """
         module, _, short = name.rpartition(".")
-        return _instance(self.class_of(module, short), (text,))
+        return _instance(self._base(module, short), (text,))
 
     def class_of(self, module: str, name: str) -> type[BaseException]:
         """Return the class to raise for one of the peer's; made once. No lock: of two made at once, one is forgotten."""
