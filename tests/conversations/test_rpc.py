@@ -467,7 +467,9 @@ def test_one_result_of_a_multicall_that_cannot_be_carried_leaves_the_others_alon
             return {"deep": [float("nan")]}
 
     with connect(Odd, wire=wire) as client:
-        calls = [{"methodName": name, "params": []} for name in ("odd.good", "odd.bad", "odd.good")]
+        calls: list[dict[str, Any]] = [
+            {"methodName": name, "params": []} for name in ("odd.good", "odd.bad", "odd.good")
+        ]
         first, second, third = client.call("system.multicall", calls)
         assert first == third == [1]
         assert second["faultCode"] == RESULT_NOT_ENCODABLE

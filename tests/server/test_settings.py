@@ -239,7 +239,10 @@ def test_options_for_listeners_concern_all_and_those_of_tls_the_https_ones() -> 
 
 def test_an_option_of_tls_without_an_https_listener_is_refused() -> None:
     (problem,) = problems(listen__certificate="c.pem")
-    assert problem == "option --certificate: no listener is https or rpycs; add one with e.g. --listen https://127.0.0.1:6789"
+    assert (
+        problem
+        == "option --certificate: no listener is https or rpycs; add one with e.g. --listen https://127.0.0.1:6789"
+    )
 
 
 def test_hosts_may_be_any() -> None:

@@ -59,7 +59,8 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         if isinstance(address, tuple) and len(address) >= 2:
             host = str(address[0])
             return cls("tcp", host, int(address[1]), tls, certificate, local=is_loopback(host))
-        known = isinstance(address, (str, bytes))  # None, where the peer has reset the connection: it may have been anybody
+        # None where the peer has reset the connection meanwhile: it may have been anybody.
+        known = isinstance(address, (str, bytes))
         return cls("unix" if known else "tcp", "", 0, tls, certificate, local=known)
 
     def __str__(self) -> str:
