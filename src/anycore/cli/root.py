@@ -19,7 +19,7 @@ from anycore.cli.failures import Failure
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("anycore.cli.serve:serve", "Serve plugins until told to stop."),
-    "classic": ("anycore.cli.classic:classic", "Let RPyC's classic clients run any code here."),
+    "classic": ("anycore.cli.classic:classic", "Let RPyC's classic clients run any code in this process."),
     "call": ("anycore.cli.call:call", "Call a method of a server and print its result."),
     "methods": ("anycore.cli.methods:methods", "List the methods of a server, or describe one."),
     "new": ("anycore.cli.new:new", "Make something new to start from."),
