@@ -181,15 +181,24 @@ def test_a_service_is_told_once_of_the_end_however_it_comes(
     assert events.empty()
 
 
-def test_a_service_that_fails_at_once_ends_the_connection_and_is_told(connect: Connect) -> None:
+def _raise(_: Connection) -> None:
+    message = "not today"
+    raise PermissionError(message)
+
+
+@pytest.mark.parametrize("refuse", [_close, _raise])
+def test_a_service_may_refuse_a_connection_and_is_told_of_its_end(
+    connect: Connect, refuse: Callable[[Connection], None]
+) -> None:
     events: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    class Failing(Counter):
+    class Refusing(Counter):
         def on_connect(self, conn: Any) -> None:
             super().on_connect(conn)
-            conn.close()
+            refuse(conn)
 
-    connection = connect(classpartial(Failing, events))
+    connection = connect(classpartial(Refusing, events))
+    connection.serve_all()
     with pytest.raises(EOFError):
         connection.ping()
     assert [events.get(timeout=SECONDS), events.get(timeout=SECONDS)] == ["connect", "disconnect"]
