@@ -62,14 +62,17 @@ def classic(**options: Any) -> None:
     unless masters must show a certificate (--ssl-cafile), or --insecure is given.
     """
     _check(options)
-    _log_to(options["logfile"], quiet=options["quiet"])
-    from anycore.cli.failures import starting
-    from anycore.server.classic import ClassicServer, ClassicSettings, serve_stdio
-
     if options["mode"] == "stdio":
+        from anycore.server.classic import serve_stdio
+
+        _log_to(options["logfile"], quiet=options["quiet"])
         serve_stdio()
         return
+    from anycore.cli.failures import starting
+    from anycore.server.classic import ClassicServer, ClassicSettings
+
     settings = ClassicSettings(mode=options["mode"], listen=_listen(options), registries=_registries(options))
+    _log_to(options["logfile"], quiet=options["quiet"])
     with starting():
         ClassicServer(settings, _announce if options["mode"] == "oneshot" else lambda _host, _port: None).run()
 
