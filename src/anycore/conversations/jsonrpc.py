@@ -46,10 +46,8 @@ class JsonRpc(HttpWire):
             return jsonrpc.encode_error(tag.id, outcome.fault, tag.version, default=plain)
         return jsonrpc.encode_result(tag.id, outcome.value, tag.version, default=plain)
 
-    def join(self, pieces: list[bytes | None], *, batch: bool) -> bytes:
-        """Return the one response, or the array of those that are due."""
-        if not batch:
-            return pieces[0] or b""
+    def join(self, pieces: list[bytes | None]) -> bytes:
+        """Return the array of the responses that are due."""
         due = [piece for piece in pieces if piece is not None]
         return jsonrpc.encode_batch(due) if due else b""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import logging
-import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from anycore.kernel.kernel import Kernel
 
 _log = logging.getLogger("anycore.conversations")
-_CHARSET: Final = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*["']?([^"';\s]+)""", re.IGNORECASE)
 _LONGEST: Final = 10.0**9  # seconds; a peer may write any number, and clocks do not take every one
 _INLINE_BYTES: Final = 64 * 1024
 """Bodies above this size are decoded and compressed in a worker thread, so that the event loop goes on."""
@@ -65,9 +63,9 @@ class HttpWire(abc.ABC):
             LocalProtocolError: When the wire cannot carry the value.
         """
 
-    @abc.abstractmethod
-    def join(self, pieces: list[bytes | None], *, batch: bool) -> bytes:
-        """Put the encoded outcomes of a request together; empty when the peer wants no answer at all."""
+    def join(self, pieces: list[bytes | None]) -> bytes:
+        """Put the encoded outcomes of a batch together, on a wire that has batches; empty when the peer wants no answer at all."""
+        return b"".join(piece for piece in pieces if piece is not None)
 
     @abc.abstractmethod
     def malformed(self, error: RemoteProtocolError) -> bytes:
@@ -77,9 +75,10 @@ class HttpWire(abc.ABC):
 class RpcExchange(Exchange):
     """A POST that carries calls."""
 
-    __slots__ = ("batch", "form", "handler", "missing", "pieces", "served")
+    __slots__ = ("batch", "charset", "form", "handler", "missing", "pieces", "served")
 
     form: HttpWire
+    charset: str | None
     handler: RpcHandler
     pieces: list[bytes | None]
     batch: bool
@@ -125,12 +124,12 @@ class RpcExchange(Exchange):
 
         It is a 503 (RFC 9110 section 15.6.4) only if every call was refused: a peer may send the whole request again.
         """
-        body = self.form.join(self.pieces, batch=self.batch)
+        body = self.form.join(self.pieces) if self.batch else self.pieces[0] or b""
         if not self.served:
             self.reply(503, body, self.form.content_type, RETRY)
         elif body:
             self.reply(200, body, self.form.content_type)
-        return self.handler.compress(self)
+        return NO_JOBS if len(body) < self.handler.limits.compress_above else self.handler.compress(self)
 
 
 class DecodeJob(ExchangeJob):
@@ -276,9 +275,9 @@ class RpcHandler:
         self.limits = limits
         self.incidents = incidents
 
-    def open(self, exchange: RpcExchange, form: HttpWire) -> Sequence[Job]:
+    def open(self, exchange: RpcExchange, form: HttpWire, charset: str | None) -> Sequence[Job]:
         """Begin the answer; see `Site.open`."""
-        exchange.form, exchange.handler = form, self
+        exchange.form, exchange.charset, exchange.handler = form, charset, self
         request = exchange.request
         assert request is not None
         if len(request.body) > _INLINE_BYTES or "content-encoding" in request.headers:
@@ -293,8 +292,7 @@ class RpcHandler:
         coding = request.headers.get("content-encoding")
         if coding is not None:
             body = inflate(body, coding, self.limits.body)
-        charset = _CHARSET.search(request.headers["content-type"])
-        return exchange.form.decode(body, charset[1] if charset is not None else None)
+        return exchange.form.decode(body, exchange.charset)
 
     def deadline(self, header: str | None) -> float | None:
         """Return when a call's time is over: the server's limit, or what the peer asks for if that is shorter.
@@ -315,8 +313,7 @@ class RpcHandler:
     def compress(self, exchange: RpcExchange) -> Sequence[Job]:
         """Return the job that compresses a response, if the peer takes it and it is worth it."""
         request = exchange.request
-        if request is None or len(exchange.body) < self.limits.compress_above:
-            return NO_JOBS
+        assert request is not None
         accepted = request.headers.get("accept-encoding")
         coding = choose(accepted) if accepted else None
         return (CompressJob(exchange, coding),) if coding else NO_JOBS

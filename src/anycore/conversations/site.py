@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from anycore.wire.http1 import Request
 
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
+
+_CHARSET: Final = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*["']?([^"';\s]+)""", re.IGNORECASE)
+_REMEMBERED: Final = 128
+"""Values of a header field that are not looked into again."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -99,6 +105,9 @@ class HttpSite:
         }
         self._paths: dict[str, HttpWire | None] = {"/": None, "/RPC2": None, "/clarens/": None, "/jsonrpc": json}
         self._date = (0, "")
+        # What peers send here is nearly always what they sent before.
+        self._host = lru_cache(maxsize=_REMEMBERED)(self._known_host)
+        self._media = lru_cache(maxsize=_REMEMBERED)(self._wire_of)
 
     def parser(self) -> RequestParser:
         """Return a new request parser with the site's limits."""
@@ -119,14 +128,15 @@ class HttpSite:
 
     def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         """Begin the answer to a request."""
-        if self.hosts is not None and not self._known_host(request.headers.get("host", "")):
+        headers = request.headers
+        if self.hosts is not None and not self._host(headers.get("host", "")):
             return self._misdirected(request, peer)
         if request.method == "POST" and request.path in self._paths:
-            form = self._by_type.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+            form, charset = self._media(headers.get("content-type", ""))
             wanted = self._paths[request.path]
-            if form is not None and wanted in (None, form):
+            if form is not None and (wanted is None or wanted is form):
                 exchange = RpcExchange(request, peer)
-                return exchange, self.handler.open(exchange, form)
+                return exchange, self.handler.open(exchange, form, charset)
             return self._unsupported(request, peer, wanted)
         return self._other(request, peer)
 
@@ -134,6 +144,12 @@ class HttpSite:
         assert self.hosts is not None
         name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
         return name in self.hosts or _is_address(name)
+
+    def _wire_of(self, content_type: str) -> tuple[HttpWire | None, str | None]:
+        """Return the wire of a media type, and its charset parameter."""
+        charset = _CHARSET.search(content_type)
+        form = self._by_type.get(content_type.partition(";")[0].strip().lower())
+        return form, charset[1] if charset is not None else None
 
     def _misdirected(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         exchange = Exchange(request, peer)

@@ -40,10 +40,6 @@ class XmlRpc(HttpWire):
             return xmlrpc.encode_response(outcome.value, default=plain)
         return xmlrpc.encode_fault(fault.code, fault.message)
 
-    def join(self, pieces: list[bytes | None], *, batch: bool) -> bytes:  # noqa: ARG002 - the signature of all wires
-        """Return the one response."""
-        return pieces[0] or b""
-
     def malformed(self, error: RemoteProtocolError) -> bytes:
         """Encode a fault."""
         return xmlrpc.encode_fault(error.code, error.message)
