@@ -295,7 +295,8 @@ class RpycConversation(Conversation):
 
     def eof(self) -> None:
         """The peer has gone; nothing can be answered any more."""
-        self._end("the other side closed the connection")
+        broken = " in the middle of a message" if self._decoder.mid_frame else ""
+        self._end(f"the other side closed the connection{broken}")
 
     def time_out(self) -> None:
         """Close; there is no message that would say why."""

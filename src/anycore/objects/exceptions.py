@@ -242,7 +242,16 @@ _UNICODE_PARTS: Final[dict[type[BaseException], tuple[type, ...]]] = {
 
 
 def _assign(error: BaseException, name: str, value: Any) -> None:
+    if isinstance(error, SyntaxError) and type(value) is not _SYNTAX_PARTS.get(name, type(value)) and value is not None:
+        return  # showing the traceback would fail
     try:
+        if value is None and getattr(error, name, 0) is None:
+            return  # OSError tells None that was set from None that was not
         setattr(error, name, value)
     except (AttributeError, TypeError, ValueError):
         return  # read-only, or not of a type that it takes: the text of the exception tells it all the same
+
+
+_SYNTAX_PARTS: Final[dict[str, type]] = {
+    "msg": str, "filename": str, "text": str, "lineno": int, "offset": int, "end_lineno": int, "end_offset": int,
+}  # fmt: skip

@@ -87,12 +87,13 @@ class AttributePolicy:
         if not config[_SWITCHES[action]]:
             message = f"cannot access {name!r}: {_SWITCHES[action]} is off on the side that owns the object"
             raise AttributeError(message)
-        prefix = config["exposed_prefix"] if config["allow_exposed_attrs"] else ""
+        # With an empty prefix every public name is exposed. In RPyC every name is, private ones too, which nobody can have meant.
+        prefix: str | None = config["exposed_prefix"] if config["allow_exposed_attrs"] else None
         plain = (
             config["allow_all_attrs"]
-            or (bool(prefix) and name.startswith(prefix))
+            or (prefix and name.startswith(prefix))
             or (config["allow_safe_attrs"] and name in config["safe_attrs"])
-            or (config["allow_public_attrs"] and not name.startswith("_"))
+            or ((config["allow_public_attrs"] or prefix == "") and not name.startswith("_"))
         )
         prefixed = prefix + name if prefix and _has(obj, prefix + name) else ""
         if plain and (not prefixed or _has(obj, name)):
