@@ -14,8 +14,10 @@ from anycore.kernel.call import Mode
 from anycore.objects.boxing import Boxer
 from anycore.objects.config import make_config
 from anycore.objects.exceptions import ExceptionLoader, dump
+from anycore.objects.extensions import ANSWER, CALL_BY_VALUE, CANCEL, QUESTION, call_by_value
 from anycore.objects.handlers import HANDLERS
 from anycore.objects.inspection import Inspector
+from anycore.objects.limits import limit_of, limited
 from anycore.objects.policy import AttributePolicy
 from anycore.objects.proxy import is_proxy
 from anycore.objects.result import AsyncResult
@@ -26,6 +28,7 @@ from anycore.wire.rpyc import MessageCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -44,6 +47,8 @@ class Keeper(Protocol):
 
     kept: Any
     raised: BaseException | None
+    cancelled: bool
+    task: asyncio.Task[Any] | None
 
 
 class _Here(local):
@@ -51,9 +56,11 @@ class _Here(local):
 
     Attributes:
         threads: With bind_threads: the thread that this one is towards the peer, and the peer's thread that it answers.
+        keeper: What the results of the request that runs are left with.
     """
 
     threads = (0, 0)
+    keeper: Keeper | None = None
 
 
 class Connection:
@@ -96,7 +103,7 @@ class Connection:
         self.table = ObjectTable(self.config["max_objects"])
         self.policy = AttributePolicy(self.config)
         self.inspector = _inspector
-        self.handlers: dict[int, Callable[..., Any]] = dict(HANDLERS)
+        self.handlers: dict[int, Callable[..., Any]] = {**HANDLERS, CALL_BY_VALUE: call_by_value}
         self.closed = False
         self.end_reason = ""
         self.on_end: Callable[[], None] | None = None
@@ -110,6 +117,8 @@ class Connection:
         self._alive = [True]  # whoever takes the item out ends the connection
         self._open = [True]  # whoever takes the item out closes it
         self._here = _Here()
+        self._extended: bool | None = None  # whether the peer is one of ours; None: not known yet
+        self._to_cancel: list[int] = []
         self._remote_root: Any = None
 
     def __repr__(self) -> str:
@@ -176,14 +185,23 @@ class Connection:
         return own or get_ident(), peer
 
     def sync_request(self, handler: int, *args: Any) -> Any:
-        """Send a request and wait for its answer, for `sync_request_timeout` seconds at most.
+        """Send a request and wait for its answer, for `sync_request_timeout` seconds at most, or as long as `timeout` says here.
 
         Raises:
             TimeoutError: When none came in time.
             EOFError: When the connection has ended.
             BaseException: What the peer raised.
         """
-        return self.async_request(handler, *args, timeout=self.config["sync_request_timeout"]).value
+        limit = limit_of(self, self.config["sync_request_timeout"])
+        return self.async_request(handler, *args, timeout=limit).value
+
+    def timeout(self, seconds: float | None) -> AbstractContextManager[None]:
+        """Limit the time of each request that a block makes, in this thread: ``with conn.timeout(2): conn.root.f()``.
+
+        Args:
+            seconds: Seconds for each request; None for no limit.
+        """
+        return limited(self, seconds)
 
     def give_up(self, seq: int) -> bool:
         """Forget a request whose time is over; its answer will find nobody.
@@ -199,7 +217,34 @@ class Connection:
         return True
 
     def cancel(self, seq: int) -> None:
-        """Ask the peer to stop working at a request, if it is one that can."""
+        """Ask the peer to stop working at a request, if it is one that can; find that out first where it is not known."""
+        try:
+            if self._extended:
+                self.async_request(CANCEL, seq)
+            elif self._extended is None:
+                self._to_cancel.append(seq)
+                if len(self._to_cancel) == 1:
+                    self.async_request(wire.PING, QUESTION).add_callback(self._learn)
+        except (EOFError, OSError, OverflowError, RuntimeError):
+            return  # the request was given up already; this was a courtesy
+
+    def _learn(self, result: AsyncResult) -> None:
+        self._extended = not result.error and result.value == ANSWER
+        while self._to_cancel:
+            seq = self._to_cancel.pop()
+            if self._extended:
+                self.cancel(seq)
+
+    def extended(self) -> bool:
+        """Ask, once, whether the peer is one of ours, so that it knows more requests than the protocol has.
+
+        Raises:
+            TimeoutError: When no answer came in time.
+            EOFError: When the connection has ended.
+        """
+        if self._extended is None:
+            self._extended = self.sync_request(wire.PING, QUESTION) == ANSWER
+        return self._extended
 
     def release(self, pack: Any, count: int) -> None:
         """Tell the peer that references of ours have gone. Safe inside a finaliser; errors are nobody's business there."""
@@ -331,6 +376,8 @@ class Connection:
         """
         bound = self.codec.bind_threads
         lent: list[Entry] = []
+        here, outer = self._here, self._here.keeper
+        here.keeper = keep
         try:
             if bound:
                 result = self._bound(handler, boxed, threads)
@@ -349,6 +396,8 @@ class Connection:
             if keep is not None and self._propagates(error):
                 keep.raised = error
             return self._refusal(seq, error, threads)
+        finally:
+            here.keeper = outer
 
     def _propagates(self, error: BaseException) -> bool:
         return (isinstance(error, KeyboardInterrupt) and self.config["propagate_KeyboardInterrupt_locally"]) or (
@@ -399,10 +448,16 @@ class Connection:
         try:
             function = self.handlers[handler]
         except (KeyError, TypeError):
-            message = f"there is no request number {handler!r:.40}; they go from 1 to {max(self.handlers)}"
+            message = f"there is no request number {handler!r:.40}; they go from 1 to {wire.INSTANCECHECK}"
             raise ValueError(message) from None
-        result = function(self, *self._boxer.unbox(boxed))
-        return self.run_coroutine(result) if type(result) is CoroutineType else result
+        return self.finished(function(self, *self._boxer.unbox(boxed)))
+
+    def finished(self, result: Any) -> Any:
+        """Return a result; of a coroutine, what comes of it, waited for. It can be cancelled meanwhile."""
+        if type(result) is not CoroutineType:
+            return result
+        keeper = self._here.keeper
+        return self.run_coroutine(result if keeper is None else _watched(result, keeper))
 
     def _dropped(self, boxed: Any) -> tuple[Any, ...]:
         """Return the id pack and the count of a DEL, whose object is not looked at."""
@@ -505,6 +560,18 @@ class Connection:
 
     def _eof(self) -> EOFError:
         return EOFError(f"the connection has ended: {self.end_reason or 'closed'}")
+
+
+async def _watched(coroutine: Coroutine[Any, Any, Any], keeper: Keeper) -> Any:
+    """Run a coroutine in a way that `RequestJob.cancel` can stop."""
+    keeper.task = asyncio.current_task()
+    if keeper.cancelled:
+        coroutine.close()
+        raise asyncio.CancelledError
+    try:
+        return await coroutine
+    finally:
+        keeper.task = None
 
 
 def _bound(callback: Callable[[AsyncResult], Any], result: AsyncResult) -> Callable[[], None]:

@@ -141,6 +141,11 @@ class AsyncResult:
             message = f"no answer to request {self._seq} came in time (result expired)"
             raise TimeoutError(message)
 
+    def give_up(self) -> None:
+        """Wait no longer: an answer that comes all the same gives its references back."""
+        if not self.settled:
+            self._expire()
+
     def _expire(self) -> None:
         if self._connection.give_up(self._seq):
             self._callbacks.clear()
