@@ -1,0 +1,121 @@
+"""Making connections on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+from typing import TYPE_CHECKING, Any
+
+from anycore.rpyc.aio.connection import Connection
+from anycore.rpyc.service import VoidService
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+DEFAULT_PORT = 18812
+_RACE_SECONDS = 0.25
+"""How long an address may take to be connected to before the host's next one is tried as well (RFC 8305)."""
+
+
+async def connect(
+    host: str,
+    port: int = DEFAULT_PORT,
+    *,
+    service: type | object | None = None,
+    config: dict[str, Any] | None = None,
+    timeout: float | None = 10.0,  # noqa: ASYNC109 - for connecting, which has several steps
+    ssl: tls.SSLContext | bool | None = None,
+    keepalive: bool | int = False,
+    ping_interval: float | None = None,
+    dialect: int | None = None,
+) -> Connection:
+    """Connect to a server over TCP.
+
+    Args:
+        host: Name or address.
+        port: The port.
+        service: What the server may reach at this end: a class, made for this connection, or an instance; nothing when left out.
+        config: Keys of the configuration that differ from the defaults. With `sync_request_timeout`, requests have a time limit.
+        timeout: Seconds until the connection must be there and the server must have answered; None for no limit.
+        ssl: A TLS context; or True to trust what the system trusts. The certificate must be for `host`, unless the context says otherwise.
+        keepalive: Whether the system is to find out that the server's machine has gone: True for after 60 s, or a number of seconds.
+        ping_interval: Seconds of silence after which the server is pinged; silent for as long again, it is given up. Not for servers
+            that, as RPyC's own, do not answer pings while they are at a call that takes longer.
+        dialect: 5 for a server of RPyC 4.1 to 5, 6 for one of RPyC 6, which is the default.
+
+    Returns:
+        The connection, which is an asynchronous context manager.
+
+    Raises:
+        OSError: When no connection can be made; `TimeoutError` and `ssl.SSLError` are such.
+        EOFError: When the server ended the connection at once; the message says why.
+    """
+    context = tls.create_default_context() if ssl is True else ssl or None
+
+    async def dial(factory: Callable[[], Any]) -> Any:
+        loop, name = asyncio.get_running_loop(), host if context is not None else None
+        options: dict[str, Any] = {"happy_eyeballs_delay": _RACE_SECONDS, "ssl": context, "server_hostname": name}
+        return await loop.create_connection(factory, host, port, **options)
+
+    where = f"{host}:{port}"
+    connection = await _begin(where, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
+    if keepalive:
+        _keep_alive(connection.line.get_extra_info("socket"), 60 if keepalive is True else int(keepalive))
+    return connection
+
+
+async def unix_connect(
+    path: str,
+    *,
+    service: type | object | None = None,
+    config: dict[str, Any] | None = None,
+    timeout: float | None = 10.0,  # noqa: ASYNC109 - as above
+    ping_interval: float | None = None,
+    dialect: int | None = None,
+) -> Connection:
+    """Connect to a server on this machine by a Unix socket; see `connect`.
+
+    Args:
+        path: The socket.
+        service: See `connect`.
+        config: See `connect`.
+        timeout: See `connect`.
+        ping_interval: See `connect`.
+        dialect: See `connect`.
+    """
+
+    async def dial(factory: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().create_unix_connection(factory, path)
+
+    return await _begin(path, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
+
+
+async def _begin(
+    where: str,
+    dial: Callable[[Callable[[], Any]], Awaitable[Any]],
+    service: type | object | None,
+    config: dict[str, Any] | None,
+    timeout: float | None,  # noqa: ASYNC109 - as above
+    **options: Any,
+) -> Connection:
+    made = VoidService if service is None else service
+    connection = Connection(made() if isinstance(made, type) else made, config, **options)
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            await dial(lambda: connection.line)
+            await connection.begin()
+    except BaseException as error:
+        connection.drop(f"connecting failed: {error!r:.200}")
+        if isinstance(error, TimeoutError) and limit.expired():
+            message = f"{where}: no connection to an RPyC server within {timeout:g} s; it may be another kind of server"
+            raise TimeoutError(message) from None
+        raise
+    return connection
+
+
+def _keep_alive(connected: socket.socket, seconds: int) -> None:
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 5)):
+        if hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
