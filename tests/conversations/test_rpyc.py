@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 import struct
+import threading
 import tracemalloc
 from collections import deque
 from typing import Any
@@ -16,6 +18,7 @@ from anycore.conversations.rpyc import RequestJob, RpycConversation
 from anycore.kernel.call import Mode, Peer
 from anycore.kernel.incidents import Incidents
 from anycore.objects.connection import Connection
+from anycore.objects.extensions import ANSWER, CANCEL, QUESTION
 from anycore.objects.link import Link
 from anycore.objects.result import AsyncResult
 from anycore.wire import brine
@@ -129,7 +132,7 @@ def test_requests_are_done_in_order_and_one_at_a_time() -> None:
 
 
 def test_requests_run_at_once_where_that_is_asked_for() -> None:
-    conversation, link, _ = serve(concurrency=3)
+    conversation, _link, _ = serve(concurrency=3)
     jobs = conversation.feed(b"".join(request(seq, wire.PING, (1, seq)) for seq in range(5)))
     assert len(jobs) == 3
     assert len(conversation.finish(jobs[0])) == 1
@@ -352,7 +355,7 @@ def test_wrong_shapes_in_answers_are_errors_of_whoever_asked(boxed: Any) -> None
         assert result.settled
         try:
             _ = result.value
-        except (Exception, GeneratorExit):
+        except (Exception, GeneratorExit):  # noqa: BLE001 - of any kind
             pass
         else:
             assert not failed
@@ -361,7 +364,7 @@ def test_wrong_shapes_in_answers_are_errors_of_whoever_asked(boxed: Any) -> None
 @functools.cache
 def recorded() -> tuple[bytes, bytes]:
     """Record a whole conversation, both directions, in which nearly everything happens."""
-    server, there = make(Root(), ALL)
+    _server, there = make(Root(), ALL)
     client, here = make(Root(), ALL)
     here.other, there.other = there, here
     conn = client.connection
@@ -481,3 +484,59 @@ def test_jobs_are_what_the_core_expects() -> None:
     conversation, _, _ = serve()
     (job,) = conversation.feed(request(0, wire.PING, (1, 1)))
     assert isinstance(job, RequestJob) and job.frame == b"" and job.raised is None
+
+
+def cancel(seq: int, given_up: Any) -> bytes:
+    return MessageCodec(6, bind_threads=False).encode_request(seq, CANCEL, (wire.VALUE, (given_up,)))
+
+
+class Slow:
+    """Takes its time."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+
+    async def sleep(self) -> None:
+        self.entered.set()
+        await asyncio.sleep(30)
+
+
+def test_a_cancelled_coroutine_ends() -> None:
+    root = Slow()
+    conversation, link, _ = serve(root)
+    link.run(list(conversation.feed(request(0, wire.GETROOT))))
+    pack = answers(link)[0].args[1]
+    (job,) = conversation.feed(request(1, wire.CALLATTR, (3, pack), (1, "sleep"), (1, ())))
+    thread = threading.Thread(target=job.run)
+    thread.start()
+    assert root.entered.wait(5)
+    link.run(list(conversation.feed(cancel(2, 99) + cancel(3, 1) + cancel(4, ()))))
+    thread.join(5)
+    assert not thread.is_alive()
+    link.run(list(conversation.finish(job)))
+    link.send(conversation.take())
+    assert [(m.seq, m.kind) for m in answers(link)[1:]] == [(2, 2), (3, 2), (4, 2), (1, 3)]
+
+
+def test_a_call_cancelled_before_its_turn_is_refused() -> None:
+    conversation, link, _ = serve()
+    first, *_ = conversation.feed(request(0, wire.PING, (1, 1)) + request(1, wire.GETROOT))
+    link.run(list(conversation.feed(cancel(2, 1))))
+    link.run([first])
+    assert [(m.seq, m.kind) for m in answers(link)] == [(2, 2), (0, 2), (1, 3)]
+    assert len(conversation.connection.table) == 0
+
+
+def test_two_requests_of_one_number_are_both_answered() -> None:
+    conversation, link, _ = serve()
+    link.run(list(conversation.feed(request(7, wire.PING, (1, 1)) + request(7, wire.PING, (1, 2)))))
+    assert [m.args for m in answers(link)] == [(1, 1), (1, 2)]
+    assert conversation.phase.value == "idle"
+
+
+def test_a_peer_of_ours_is_told_so_at_once() -> None:
+    conversation, link, _ = serve()
+    conversation.feed(request(0, wire.PING, (1, 1)))
+    asked = MessageCodec(6, bind_threads=False).encode_request(1, wire.PING, (wire.VALUE, (QUESTION,)))
+    link.run(list(conversation.feed(asked)))
+    assert [m.args for m in answers(link)] == [(1, ANSWER)]

@@ -6,13 +6,15 @@ waits for an answer of the peer, the next may run: so a callback may call back.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
 from anycore.kernel.call import Mode
+from anycore.objects.extensions import CANCEL, QUESTION
 from anycore.wire import rpyc_constants as wire
 from anycore.wire.errors import RemoteProtocolError
 from anycore.wire.rpyc import FrameDecoder
@@ -30,13 +32,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger("anycore.rpyc")
 
 
+_ASKED: Final = (wire.PING, (wire.VALUE, (QUESTION,)))
+
+
 class _Here(threading.local):
     """The connection whose job the running thread is at."""
 
     connection: Connection | None = None
+    job: RequestJob | None = None
 
 
 _here = _Here()
+
+
+def current_job() -> RequestJob | None:
+    """Return the request that the running thread is at."""
+    return _here.job
 
 
 class RequestJob(Job):
@@ -47,10 +58,25 @@ class RequestJob(Job):
         handler: What is asked.
         frame: The answer; empty when none is due, or not yet.
         kept: The result, for as long as this job lives.
+        cancelled: Whether the peer has said that it waits no longer.
+        task: What runs, where that is a coroutine.
+        urgent: Whether it takes no turn among the others.
         raised: What is to be raised in the serving thread as well, because the configuration says so of its kind.
     """
 
-    __slots__ = ("_connection", "_sent", "_threads", "frame", "handler", "kept", "raised", "seq")
+    __slots__ = (
+        "_connection",
+        "_sent",
+        "_threads",
+        "cancelled",
+        "frame",
+        "handler",
+        "kept",
+        "raised",
+        "seq",
+        "task",
+        "urgent",
+    )
 
     def __init__(
         self, connection: Connection, seq: int, handler: int, sent: Any, mode: Mode, threads: tuple[int, int] = (0, 0)
@@ -64,15 +90,29 @@ class RequestJob(Job):
         self._sent = sent
         self._threads = threads
         self.kept: Any = None
+        self.cancelled = False
+        self.urgent = False
+        self.task: asyncio.Task[Any] | None = None
 
     def run(self) -> None:
         """Do what is asked."""
+        if self.cancelled:
+            self.refuse("the caller gave this call up before its turn came")
+            return
         sent, self._sent = self._sent, None
-        outer, _here.connection = _here.connection, self._connection
+        outer, job = _here.connection, _here.job
+        _here.connection, _here.job = self._connection, self
         try:
             self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
         finally:
-            _here.connection = outer
+            _here.connection, _here.job = outer, job
+
+    def cancel(self) -> None:
+        """Stop, or do not even begin: a coroutine is cancelled; other code that runs can only look, by `cancelled`."""
+        self.cancelled = True
+        task = self.task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
     def refuse(self, reason: str) -> None:
         """Answer that the server is at a limit."""
@@ -159,6 +199,7 @@ class RpycConversation(Conversation):
         self._decoder = FrameDecoder(max_frame=max_frame, max_inflated=max_frame)
         self._queue: deque[Job] = deque()
         self._running = 0
+        self._jobs: dict[int, RequestJob] = {}
         self._out: deque[bytes] = deque()
         self._lock = threading.RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
         self._closing = False
@@ -205,7 +246,8 @@ class RpycConversation(Conversation):
                 message = decode(payload)
                 kind = message.kind
                 if kind == wire.REQUEST:
-                    requests.append(self._request(message))
+                    job = self._request(message)
+                    (told if job.urgent else requests).append(job)
                 else:
                     callbacks = connection.settle(message.seq, message.args, failed=kind == wire.EXCEPTION)
                     if callbacks:
@@ -225,7 +267,7 @@ class RpycConversation(Conversation):
         connection = self.connection
         if handler != wire.DEL:
             sent = connection.receive(sent)
-        return RequestJob(
+        job = RequestJob(
             connection,
             message.seq,
             handler,
@@ -233,6 +275,21 @@ class RpycConversation(Conversation):
             connection.mode(handler, sent),
             (message.sender, message.receiver),
         )
+        if handler == CANCEL or message.args == _ASKED:
+            job.urgent = True
+            if handler == CANCEL:
+                self._cancel(sent)
+        else:
+            self._jobs[message.seq] = job
+        return job
+
+    def _cancel(self, sent: Any) -> None:
+        try:
+            given_up = self._jobs.get(sent[1][0])
+        except (TypeError, IndexError):
+            return  # it is answered with an error
+        if given_up is not None:
+            given_up.cancel()
 
     def _next(self) -> Sequence[Job]:
         """Return the jobs whose turn it is; the lock is held."""
@@ -244,10 +301,15 @@ class RpycConversation(Conversation):
 
     def finish(self, job: Job) -> Sequence[Job]:
         """Take back a job; see `Conversation.finish`."""
-        if type(job) is _CallbackJob:
+        if type(job) is RequestJob:
+            if job.frame:
+                self._out.append(job.frame)
+            if job.urgent:
+                return NO_JOBS
+            if self._jobs.get(job.seq) is job:
+                del self._jobs[job.seq]
+        elif type(job) is _CallbackJob:
             return NO_JOBS
-        if type(job) is RequestJob and job.frame:
-            self._out.append(job.frame)
         with self._lock:
             self._running -= 1
             jobs = self._next()

@@ -14,7 +14,7 @@ from anycore.kernel.call import Mode
 from anycore.objects.boxing import Boxer
 from anycore.objects.config import make_config
 from anycore.objects.exceptions import ExceptionLoader, dump
-from anycore.objects.extensions import ANSWER, CALL_BY_VALUE, CANCEL, QUESTION, call_by_value
+from anycore.objects.extensions import ANSWER, CANCEL, EXTENSIONS, QUESTION
 from anycore.objects.handlers import HANDLERS
 from anycore.objects.inspection import Inspector
 from anycore.objects.limits import limit_of, limited
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.rpyc")
 _numbers = itertools.count(1)
-_QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT})
+_QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT, CANCEL})
 _inspector: Final = Inspector()
 _object = object.__getattribute__
 
@@ -103,7 +103,7 @@ class Connection:
         self.table = ObjectTable(self.config["max_objects"])
         self.policy = AttributePolicy(self.config)
         self.inspector = _inspector
-        self.handlers: dict[int, Callable[..., Any]] = {**HANDLERS, CALL_BY_VALUE: call_by_value}
+        self.handlers: dict[int, Callable[..., Any]] = {**HANDLERS, **EXTENSIONS}
         self.closed = False
         self.end_reason = ""
         self.on_end: Callable[[], None] | None = None

@@ -157,11 +157,13 @@ def local(value: Any, depth: int = 0) -> Any:
     Raises:
         ValueError: When containers nest deeper than 64 levels.
     """
-    if not is_proxy(value):
+    if not is_proxy(value) and type(value) is not tuple:
         return value
     if depth > _MAX_DEPTH:
         message = f"an argument nests deeper than {_MAX_DEPTH} levels, or contains itself"
         raise ValueError(message)
+    if type(value) is tuple:
+        return tuple([local(item, depth + 1) for item in value])
     name = _get(value, "____id_pack__")[0]
     if name not in CONTAINERS:
         return value
