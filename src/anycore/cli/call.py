@@ -40,13 +40,14 @@ Examples:
   anycore call http://127.0.0.1:6789 system.listMethods
   anycore call http://127.0.0.1:6789 thermostat.set 21.5
   anycore call jsonrpc+http://127.0.0.1:6789 thermostat.set --kw celsius=21.5
+  anycore call rpyc://127.0.0.1:18812 thermostat.set 21.5
 """,
 )
 @click.argument("url")
 @click.argument("method", shell_complete=complete_method)
 @click.argument("args", nargs=-1)
 @settings_options("client")
-@click.option("--kw", "named", multiple=True, metavar="NAME=VALUE", help="An argument by name; JSON-RPC only.")
+@click.option("--kw", "named", multiple=True, metavar="NAME=VALUE", help="An argument by name; JSON-RPC and RPyC only.")
 @click.option(
     "--raw/--json", "raw", default=False, help="Print strings and bytes as they are, or all as JSON, the default."
 )
@@ -63,7 +64,8 @@ def call(
     """Call a method of a server and print its result.
 
     The scheme of URL chooses the wire: http:// and https:// are XML-RPC, jsonrpc+http:// and jsonrpc+https:// are
-    JSON-RPC, unix+http:///path/of/socket is XML-RPC over a Unix socket.
+    JSON-RPC, rpyc:// and rpycs:// are RPyC, whose methods are those below conn.root; unix+http:///path/of/socket and
+    unix+rpyc:///path/of/socket are Unix sockets.
 
     Each of ARGS is JSON if it can be read as JSON, else text: 5 is a number, '"5"' and five are strings. After --
     nothing is an option.
@@ -74,10 +76,10 @@ def call(
     keywords = dict(_named(item) for item in named)
     with client(url, config, options) as server, calling():
         result = server.call(method, *arguments, **keywords)
-    if raw and isinstance(result, bytes):
-        click.echo(result, nl=False)
-    else:
-        click.echo(result if raw and isinstance(result, str) else as_json(result))
+        shown = (
+            result if raw and isinstance(result, bytes | str) else as_json(result)
+        )  # may ask an object of the server
+    click.echo(shown, nl=not isinstance(shown, bytes))
 
 
 def _named(item: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from anycore.cli.remote import client, complete_method
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
-    from anycore.clients import Client
+    from anycore.cli.remote import Server
 
 _NAMES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "None", "object": "dict"}
 
@@ -37,7 +37,7 @@ def methods(url: str, name: str | None, config: str | None, **options: Any) -> N
             click.echo("\n" + "\n".join(f"    {line}".rstrip() for line in printable(text).splitlines()))
 
 
-def _openrpc(server: Client) -> dict[str, str]:
+def _openrpc(server: Server) -> dict[str, str]:
     """Return the signatures that the server's OpenRPC document gives; none when it has no such document."""
     from anycore.clients import Fault
 
@@ -88,7 +88,7 @@ def _type(schema: dict[str, Any]) -> str:
     return _NAMES.get(kind, str(kind))
 
 
-def _classic(server: Client, name: str) -> list[str]:
+def _classic(server: Server, name: str) -> list[str]:
     """Return a line for each signature that system.methodSignature gives: type of the result, then of the parameters."""
     from anycore.clients import Fault
 

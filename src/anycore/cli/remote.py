@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     import ssl
 
     from anycore.clients import Client
+    from anycore.rpyc.calling import RpycClient
     from anycore.server.settings import ClientSettings
+
+    Server = Client | RpycClient
 
 _COMPLETION_SECONDS = 2.0
 
 
-def client(url: str, config: str | None, options: dict[str, Any]) -> Client:
-    """Return a client of a server.
+def client(url: str, config: str | None, options: dict[str, Any]) -> Server:
+    """Return a client of a server, for the wire that the URL's scheme chooses.
 
     Args:
         url: The server's URL.
@@ -31,16 +34,30 @@ def client(url: str, config: str | None, options: dict[str, Any]) -> Client:
         BadParameter: When the URL makes no sense.
     """
     from anycore.cli.options import load
-    from anycore.clients import connect
 
     settings = load(config, options, sections=("client",)).client
     context = _context(settings)
     try:
-        return connect(url, timeout=settings.timeout or None, context=context)
+        return _connect(url, settings.timeout or None, context)
     except ValueError as error:
         cure = "" if "://" in url else f"; did you mean http://{url}?"
         message = f"{error}{cure}"
         raise click.BadParameter(message, param_hint="URL") from error
+
+
+def speaks_rpyc(url: str) -> bool:
+    """Tell whether the scheme of a URL chooses RPyC."""
+    return url.partition("://")[0].lower().endswith(("rpyc", "rpycs"))
+
+
+def _connect(url: str, timeout: float | None, context: ssl.SSLContext | None = None) -> Server:
+    if speaks_rpyc(url):
+        from anycore.rpyc.calling import RpycClient
+
+        return RpycClient(url, timeout=timeout, context=context)
+    from anycore.clients import connect
+
+    return connect(url, timeout=timeout, context=context)
 
 
 def _context(settings: ClientSettings) -> ssl.SSLContext | None:
@@ -61,10 +78,10 @@ def _context(settings: ClientSettings) -> ssl.SSLContext | None:
 
 def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Return the names of the server's methods that begin like what was typed; none when it does not answer soon."""
-    from anycore.clients import Fault, LocalProtocolError, TransportError, connect
+    from anycore.clients import Fault, LocalProtocolError, TransportError
 
     try:
-        with connect(ctx.params.get("url") or "", timeout=_COMPLETION_SECONDS) as server:
+        with _connect(ctx.params.get("url") or "", _COMPLETION_SECONDS) as server:
             return [name for name in server.methods() if name.startswith(incomplete)]
     except (Fault, TransportError, LocalProtocolError, ValueError):
         return []
