@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "classic": ("anycore.cli.classic:classic", "Let RPyC's classic clients run any code in this process."),
     "call": ("anycore.cli.call:call", "Call a method of a server and print its result."),
     "methods": ("anycore.cli.methods:methods", "List the methods of a server, or describe one."),
+    "shell": ("anycore.cli.shell:shell", "Call the methods of a server from a Python prompt."),
     "new": ("anycore.cli.new:new", "Make something new to start from."),
     "check": ("anycore.cli.check:check", "Check the configuration and the plugins without serving."),
     "registry": ("anycore.cli.registry:registry", "Serve a registry of RPyC services, or ask one."),

@@ -117,7 +117,7 @@ class RpycClient:
             Fault: The server raised an exception.
             TransportError: No answer could be had; `CallTimeoutError` when time ran out.
         """
-        with self._told():
+        with self.telling():
             found = self.connection.root
             try:
                 for part in name.split("."):
@@ -131,7 +131,7 @@ class RpycClient:
         try:
             names: list[str] = self.call("system.listMethods")
         except Fault:
-            with self._told():
+            with self.telling():
                 connection = self.connection
                 listed = connection.sync_request(DIR, connection.root)
             return sorted({str(one).removeprefix(_PREFIX) for one in listed if str(one).startswith(_PREFIX)})
@@ -146,7 +146,7 @@ class RpycClient:
         return text
 
     def _inspected(self, name: str) -> str:
-        with self._told():
+        with self.telling():
             root = self.connection.root
             routines = dict(
                 self.connection.sync_request(INSPECT, _get(root, "____id_pack__")) if is_proxy(root) else ()
@@ -181,8 +181,8 @@ class RpycClient:
         return connect(target.host, target.port, config=config, timeout=seconds, ipv6=":" in target.host)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell what goes wrong as the clients of other wires do."""
+    def telling(self) -> Iterator[None]:
+        """Have errors in a block told as the clients of other wires tell them: as `Fault` and `TransportError`."""
         url = self._target.url
         try:
             yield
@@ -190,7 +190,7 @@ class RpycClient:
             raise
         except Exception as error:
             if hasattr(error, "_remote_tb"):
-                raise _fault(error) from error
+                raise fault_of(error) from error
             if isinstance(error, TimeoutError) and self._connection is not None:
                 seconds = f"within {self._timeout:g} seconds" if self._timeout is not None else "in time"
                 raise CallTimeoutError(
@@ -228,7 +228,8 @@ def _plain(error: BaseException) -> str:
     return str(error).partition(_TRACEBACK)[0]
 
 
-def _fault(error: Exception) -> Fault:
+def fault_of(error: BaseException) -> Fault:
+    """Return a fault for an exception that a server raised: the same one if it was a fault there."""
     if type(error).__name__ == _FAULT:
         code, message = getattr(error, "code", None), getattr(error, "message", None)
         if type(code) is int and isinstance(message, str):
