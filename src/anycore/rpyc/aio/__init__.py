@@ -27,7 +27,7 @@ from anycore.rpyc.aio.operations import (
 )
 from anycore.rpyc.aio.proxy import Call, Path, Proxy, call_attr
 from anycore.rpyc.aio.reconnecting import Reconnecting
-from anycore.rpyc.aio.values import value
+from anycore.rpyc.aio.values import by_value, value
 
 __all__ = [
     "Call",
@@ -35,6 +35,7 @@ __all__ = [
     "Path",
     "Proxy",
     "Reconnecting",
+    "by_value",
     "call_attr",
     "compare",
     "connect",

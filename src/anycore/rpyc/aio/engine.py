@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from anycore.objects.boxing import Boxer
 from anycore.objects.connection import Connection
 from anycore.objects.exceptions import GenericException
+from anycore.objects.extensions import ANSWER, CALL_BY_VALUE, CANCEL, QUESTION, flatten
 from anycore.objects.limits import limit_of
 from anycore.rpyc.aio.proxy import Call, Path, Proxy
 from anycore.wire import rpyc_constants as wire
@@ -55,7 +56,9 @@ class Engine(Connection):
         self.loop = asyncio.get_running_loop()
         self.run_coroutine = _as_it_is
         self._boxer = _Boxer(self, self.table)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.handlers[CANCEL] = Engine._cancel
+        self.handlers[CALL_BY_VALUE] = _call_by_value
+        self._tasks: dict[int, asyncio.Task[None]] = {}
 
     # Requests of ours.
 
@@ -113,6 +116,12 @@ class Engine(Connection):
                 self._remote_root = root
         return root
 
+    async def ask_extended(self) -> bool:
+        """Tell whether the peer is one of ours; asked for once."""
+        if self._extended is None:
+            self._extended = await self.ask(wire.PING, QUESTION) == ANSWER
+        return self._extended
+
     # Requests of the peer.
 
     def serve_request(self, message: Message) -> None:
@@ -130,12 +139,15 @@ class Engine(Connection):
         if type(result) not in _AWAITED:
             self._reply(message, result)
         elif len(self._tasks) < _MAX_TASKS:
-            task = self.loop.create_task(self._finish(message, result))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[message.seq] = self.loop.create_task(self._finish(message, result))
         else:
             getattr(result, "close", _nothing)()
             self._refuse(message, RuntimeError(f"{_MAX_TASKS} calls run here already; wait for some"))
+
+    def _cancel(self, seq: Any) -> bool:
+        """The peer has given a request up, and says so as only peers of ours do."""
+        task = self._tasks.get(seq) if type(seq) is int else None
+        return task is not None and task.cancel("the other side has given the call up")
 
     async def _finish(self, message: Message, awaited: Awaitable[Any]) -> None:
         try:
@@ -146,6 +158,8 @@ class Engine(Connection):
                 raise
         else:
             self._reply(message, result)
+        finally:
+            self._tasks.pop(message.seq, None)
 
     def _reply(self, message: Message, result: Any) -> None:
         lent: list[Entry] = []
@@ -172,16 +186,27 @@ class Engine(Connection):
 
     def spare(self, task: asyncio.Task[Any] | None) -> None:
         """Let a task go on when the connection ends: it is the one that ends it."""
-        self._tasks.discard(cast("asyncio.Task[None]", task))
+        for seq in [seq for seq, known in self._tasks.items() if known is task]:
+            del self._tasks[seq]
 
     def cancel_tasks(self) -> None:
         """Cancel what runs for the peer, which has gone."""
-        for task in list(self._tasks):
+        for task in list(self._tasks.values()):
             task.cancel("the connection has ended")
 
 
 def _as_it_is(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return coroutine
+
+
+def _call_by_value(connection: Connection, obj: Any, args: Any, kwargs: Any = ()) -> Any:
+    connection.policy.check("call", obj)
+    result = obj(*args, **dict(kwargs))
+    return _flattened(result) if type(result) in _AWAITED else flatten(result)
+
+
+async def _flattened(awaited: Awaitable[Any]) -> Any:
+    return flatten(await awaited)
 
 
 def _nothing() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from anycore.objects.extensions import CALL_BY_VALUE, restore
 from anycore.objects.proxy import CONTAINERS
 from anycore.rpyc.aio.iteration import VIEWS, iterate
 from anycore.rpyc.aio.proxy import Proxy, call_attr, request, settled
 from anycore.wire.rpyc_constants import BUFFITER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 _get = object.__getattribute__
 _MAX_DEPTH: Final = 64
@@ -37,6 +38,24 @@ async def value(remote: Any) -> Any:
         ValueError: When containers nest deeper than 64 levels, or contain themselves.
     """
     return await _copy(await settled(remote), 0)
+
+
+def by_value(remote: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return a remote function whose results come as copies, as deep as they go: ``await by_value(conn.root.f)(x)``.
+
+    A peer of ours sends all of it in its answer; of another maker's, what it returned is fetched as by `value`.
+
+    Args:
+        remote: A proxy, or a path that comes to one.
+    """
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        function = await settled(remote)
+        if type(function) is Proxy and await _get(function, "____conn__").ask_extended():
+            return restore(await request(function, CALL_BY_VALUE, args, tuple(kwargs.items())))
+        return await value(function(*args, **kwargs))
+
+    return call
 
 
 async def _copy(found: Any, depth: int) -> Any:
