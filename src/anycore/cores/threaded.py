@@ -10,21 +10,18 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
-from anycore.cores.base import AT_CONNECTIONS, Core, Figures, peer_of
+from anycore.cores.base import Core, Figures
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
+from anycore.cores.turned_away import TurnedAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from anycore.cores.base import CoreLimits, Listener
-
-_MAX_LEAVING: Final = 256
-"""Connections over the limit that are told so at a time; more are closed without a word."""
-_CHUNK: Final = 65536
 
 
 class ThreadedCore(Core):
@@ -47,7 +44,8 @@ class ThreadedCore(Core):
         self._accepted = 0
         self._timed_out = 0
         self._connections: set[ThreadedConnection] = set()
-        self._leaving: dict[socket.socket, float] = {}
+        self._selector = selectors.DefaultSelector()
+        self._turned_away = TurnedAway(self._selector, self.limits)
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -74,26 +72,27 @@ class ThreadedCore(Core):
             self.loop.close()
             if sweeper.ident is not None:
                 sweeper.join()
+            self._selector.close()
             self._wake_reader.close()
             self._wake_writer.close()
 
     def _accept(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_reader, selectors.EVENT_READ)
-            for listener in self.listeners:
-                listener.socket.setblocking(False)
-                selector.register(listener.socket, selectors.EVENT_READ, listener)
-            while not self.stopping:
-                for key, _ in selector.select(self.limits.sweep_interval if self._leaving else None):
-                    if key.fileobj is self._wake_reader:
-                        self.stopping = True
-                    elif key.data is not None:
-                        self._accept_one(key.data, selector)
-                    else:
-                        self._drain(key.fileobj, selector)
-                self._send_away(selector)
+        selector, turned_away = self._selector, self._turned_away
+        selector.register(self._wake_reader, selectors.EVENT_READ)
+        for listener in self.listeners:
+            listener.socket.setblocking(False)
+            selector.register(listener.socket, selectors.EVENT_READ, listener)
+        while not self.stopping:
+            for key, _ in selector.select(self.limits.sweep_interval if turned_away else None):
+                if key.fileobj is self._wake_reader:
+                    self.stopping = True
+                elif key.data is turned_away:
+                    turned_away.drain(key.fileobj)
+                else:
+                    self._accept_one(key.data)
+            turned_away.send_away(everyone=self.stopping)
 
-    def _accept_one(self, listener: Listener, selector: selectors.BaseSelector) -> None:
+    def _accept_one(self, listener: Listener) -> None:
         try:
             raw, address = listener.socket.accept()
         except OSError:
@@ -103,10 +102,7 @@ class ThreadedCore(Core):
         if len(self._connections) < self.limits.connections and self._serve(listener, raw, address):
             return
         self.refused.append(None)
-        if self._refuse(listener, raw, address):
-            selector.register(raw, selectors.EVENT_READ)
-        else:
-            raw.close()
+        self._turned_away.refuse(listener, raw, address)
 
     def _serve(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
         raw.setblocking(True)
@@ -121,44 +117,6 @@ class ThreadedCore(Core):
                 self._connections.discard(connection)
             return False
         return True
-
-    def _refuse(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
-        """Tell a peer that there is no place for it; return whether to wait for it to close, so that it can read that."""
-        if listener.tls is not None or not self.limits.linger_time or len(self._leaving) >= _MAX_LEAVING:
-            return False
-        conversation = listener.open(peer_of(listener, address))
-        conversation.refuse(AT_CONNECTIONS)
-        try:
-            raw.setblocking(False)
-            raw.send(conversation.take())
-            raw.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer did not wait for the answer
-            return False
-        finally:
-            conversation.eof()
-        self._leaving[raw] = time.monotonic() + self.limits.linger_time
-        return True
-
-    def _drain(self, raw: Any, selector: selectors.BaseSelector) -> None:
-        """Read and forget what a refused peer sends; when it closes, forget the peer."""
-        try:
-            ended = not raw.recv(_CHUNK)
-        except BlockingIOError:
-            ended = False
-        except OSError:
-            ended = True
-        if ended:
-            self._forget(raw, selector)
-
-    def _send_away(self, selector: selectors.BaseSelector) -> None:
-        now = time.monotonic()
-        for raw in [raw for raw, limit in self._leaving.items() if self.stopping or now > limit]:
-            self._forget(raw, selector)
-
-    def _forget(self, raw: socket.socket, selector: selectors.BaseSelector) -> None:
-        selector.unregister(raw)
-        del self._leaving[raw]
-        raw.close()
 
     def ended(self, connection: ThreadedConnection) -> None:
         """Forget a connection whose thread ends."""
@@ -206,5 +164,5 @@ class ThreadedCore(Core):
 
     def figures(self) -> Figures:
         """Return what was counted so far."""
-        connections = len(self._connections) + len(self._leaving)
+        connections = len(self._connections) + len(self._turned_away)
         return Figures(connections, len(self.in_flight), self._accepted, len(self.refused), self._timed_out)
