@@ -1,4 +1,4 @@
-"""Worker threads for a core with an event loop: they run blocking jobs and hand them back in bundles."""
+"""Worker threads for a core whose own thread must not wait: they run blocking jobs and hand them back in bundles."""
 
 from __future__ import annotations
 
@@ -45,10 +45,15 @@ class Workers(Generic[T]):
         self._waiting = 0
         self._woken = False
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait for a thread."""
+        return self._waiting
+
     def submit(self, item: T) -> None:
         """Queue an item; a thread is started for it if none is idle and there may be one more."""
-        self._items.put(item)
         with self._lock:
+            self._items.put(item)
             if self._idle:
                 self._idle -= 1
                 return
