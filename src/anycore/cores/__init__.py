@@ -17,6 +17,7 @@ BUILT_IN: Final = {
     "asyncio": "anycore.cores.asyncio:AsyncioCore",
     "forking": "anycore.cores.forking:ForkingCore",
     "oneshot": "anycore.cores.oneshot:OneshotCore",
+    "pool": "anycore.cores.pool:PoolCore",
     "threaded": "anycore.cores.threaded:ThreadedCore",
 }
 _GROUP: Final = "anycore.cores"

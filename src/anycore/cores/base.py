@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,6 @@ from anycore.conversations.base import Phase
 from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Coroutine, Sequence
 
     from anycore.conversations.base import Conversation, Job
@@ -182,6 +182,19 @@ def peer_of(listener: Listener, address: Any, tls: str = "", certificate: bytes 
     if not isinstance(address, tuple) and listener.socket.family != getattr(socket, "AF_UNIX", None):
         return Peer("tcp", "", 0, tls, certificate, local=False)
     return Peer.of_address(address, tls, certificate)
+
+
+def peer_on(listener: Listener, connected: socket.socket, address: Any) -> Peer:
+    """Make the peer of a connected socket, whose TLS hand-shake, if there is one, is done.
+
+    Args:
+        listener: Where it connected.
+        connected: The socket: an `SSLSocket` where TLS is spoken.
+        address: What the system says its address is; see `peer_of`.
+    """
+    if not isinstance(connected, ssl.SSLSocket):
+        return peer_of(listener, address)
+    return peer_of(listener, address, connected.version() or "", connected.getpeercert(binary_form=True))
 
 
 def give_up(job: Job, error: BaseException) -> None:

@@ -39,10 +39,20 @@ class LoopThread:
             TimeoutError: When it took longer; it is cancelled then.
             RuntimeError: When the loop has been closed.
         """
+        return _wait(self.submit(coroutine), timeout)
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Let a coroutine run; return the future of its result.
+
+        Args:
+            coroutine: What to run.
+
+        Raises:
+            RuntimeError: When the loop has been closed.
+        """
         with self._lock:  # so that `close` finds, and cancels, whatever was submitted before it
             loop = self._started(coroutine)
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        return _wait(future, timeout)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def _started(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
         if self.closed:

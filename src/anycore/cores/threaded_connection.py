@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
-from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_of
+from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_on
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from anycore.cores.base import Listener
     from anycore.cores.forking import ForkingCore
     from anycore.cores.threaded import ThreadedCore
-    from anycore.kernel.call import Peer
 
 _log = logging.getLogger("anycore.core")
 
@@ -75,15 +74,8 @@ class ThreadedConnection:
         self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
         self._socket.do_handshake()
 
-    def _peer(self) -> Peer:
-        tls = self._socket
-        if self._listener.tls is None:
-            return peer_of(self._listener, self._address)
-        version, certificate = tls.version(), tls.getpeercert(binary_form=True)  # type: ignore[attr-defined]
-        return peer_of(self._listener, self._address, version or "", certificate)
-
     def _talk(self) -> None:
-        conversation = self.conversation = self._listener.open(self._peer())
+        conversation = self.conversation = self._listener.open(peer_on(self._listener, self._socket, self._address))
         if conversation.interactive:
             self._serve_interactive(cast("RpycConversation", conversation))
             return
