@@ -9,8 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
-from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
-from anycore.wire.http1 import CONTINUE, RequestParser, encode_response
+from anycore.conversations.exchange import RETRY, Exchange, Headers
+from anycore.wire.http1 import CONTINUE, RequestParser, encode_response, usual_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,9 @@ class Site(Protocol):
 
     def date(self) -> str:
         """Return the present time for the `Date` header (RFC 9110 section 6.6.1)."""
+
+    def start(self, headers: Headers) -> bytes:
+        """Return the start of a usual response with these headers and the date; see `usual_start`."""
 
 
 class HttpConversation(Conversation):
@@ -75,7 +78,11 @@ class HttpConversation(Conversation):
             return NO_JOBS
         requests = self._parser.feed(data)
         if len(requests) == 1:
-            jobs = self._open(requests[0])
+            exchange, jobs = self.site.open(requests[0], self.peer)
+            exchange.pending = len(jobs)
+            self._queue.append(exchange)
+            if exchange.close:
+                self._closing = True
         else:
             jobs = [job for request in requests for job in self._open(request)]
         if self._parser.error is not None:
@@ -94,11 +101,9 @@ class HttpConversation(Conversation):
 
     def finish(self, job: Job) -> Sequence[Job]:
         """Take back a job; see `Conversation.finish`."""
-        assert isinstance(job, ExchangeJob)
-        exchange = job.exchange
-        exchange.pending -= 1
-        jobs = job.settle()
-        exchange.pending += len(jobs)
+        exchange = job.exchange  # type: ignore[attr-defined]  # only jobs of exchanges were handed out
+        jobs: Sequence[Job] = job.settle()  # type: ignore[attr-defined]
+        exchange.pending += len(jobs) - 1
         return jobs
 
     def take(self) -> bytes:
@@ -122,6 +127,8 @@ class HttpConversation(Conversation):
         last = (exchange.close or self._closing or self._stopping) and not self._queue
         if last:
             self._closing = True
+        elif exchange.status == 200 and request is not None and request.version == "1.1" and request.method != "HEAD":
+            return usual_response(self.site.start(exchange.headers), exchange.body)
         return encode_response(
             exchange.status,
             (*exchange.headers, ("Date", self.site.date())),

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import FAILED, NO_JOBS, Job
-from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob
+from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob, Headers
 from anycore.kernel.call import Call, Mode, Outcome, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
@@ -34,10 +34,16 @@ class HttpWire(abc.ABC):
     Attributes:
         wire: The wire's name, as calls and logs carry it.
         content_type: The media type of its responses.
+        headers: The headers of its responses, made of it.
     """
 
     wire: str
     content_type: str
+    headers: Headers
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.headers = (("Content-Type", cls.content_type),)
 
     @abc.abstractmethod
     def decode(self, body: bytes, charset: str | None) -> tuple[list[tuple[str, Any, Any]], bool]:
@@ -85,19 +91,31 @@ class RpcExchange(Exchange):
     missing: int
     served: bool
 
-    def open(self) -> Sequence[Job]:
-        """Decode the request and return a job for each call."""
+    def open(self, body: bytes) -> Sequence[Job]:
+        """Decode the request and return a job for each call.
+
+        Args:
+            body: The body, without content coding.
+        """
+        form, handler = self.form, self.handler
         try:
-            entries, batch = self.handler.decode(self)
+            entries, self.batch = form.decode(body, self.charset)
         except RemoteProtocolError as error:
-            return self._malformed(error)
-        request = self.request
-        assert request is not None
+            return self.malformed(error)
+        assert self.request is not None
+        deadline = handler.deadline(self.request.headers.get("request-timeout"))
+        if not self.batch:
+            name, params, tag = entries[0]
+            if type(params) is list:
+                self.pieces, self.missing, self.served = [None], 1, False
+                call = Call(name, params, None, self.peer, form.wire, deadline)
+                return (CallJob(self, 0, call, tag, handler.kernel),)
+        return self._several(entries, deadline)
+
+    def _several(self, entries: list[tuple[str, Any, Any]], deadline: float | None) -> Sequence[Job]:
         wire, peer, kernel = self.form.wire, self.peer, self.handler.kernel
-        deadline = self.handler.deadline(request.headers.get("request-timeout"))
         jobs: list[Job] = []
         self.pieces = [None] * len(entries)
-        self.batch = batch
         for index, (name, params, tag) in enumerate(entries):
             if isinstance(params, Fault):
                 self.pieces[index] = self.form.encode(Outcome(fault=params), tag)
@@ -109,7 +127,8 @@ class RpcExchange(Exchange):
         self.served = not jobs
         return jobs or self.complete()
 
-    def _malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
+    def malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
+        """Answer a body that is no request."""
         self.handler.incidents.note(self.peer, f"{self.form.wire}-malformed", error.message)
         if 400 <= error.code < 500:
             # RFC 9110 section 12.5.3: with 415, the field says that it was the coding, and which are taken.
@@ -128,7 +147,7 @@ class RpcExchange(Exchange):
         if not self.served:
             self.reply(503, body, self.form.content_type, RETRY)
         elif body:
-            self.reply(200, body, self.form.content_type)
+            self.status, self.body, self.headers = 200, body, self.form.headers
         return NO_JOBS if len(body) < self.handler.limits.compress_above else self.handler.compress(self)
 
 
@@ -146,7 +165,13 @@ class DecodeJob(ExchangeJob):
 
     def run(self) -> None:
         """Decode the body."""
-        self.jobs = self.exchange.open()
+        exchange = self.exchange
+        try:
+            body = exchange.handler.inflated(exchange)
+        except RemoteProtocolError as error:
+            self.jobs = exchange.malformed(error)
+        else:
+            self.jobs = exchange.open(body)
 
     def settle(self) -> Sequence[Job]:
         """Hand out the calls that were in the body."""
@@ -282,17 +307,18 @@ class RpcHandler:
         assert request is not None
         if len(request.body) > _INLINE_BYTES or "content-encoding" in request.headers:
             return (DecodeJob(exchange),)
-        return exchange.open()
+        return exchange.open(request.body)
 
-    def decode(self, exchange: RpcExchange) -> tuple[list[tuple[str, Any, Any]], bool]:
-        """Undo the content coding of a request and decode it."""
+    def inflated(self, exchange: RpcExchange) -> bytes:
+        """Return the body of a request without its content coding.
+
+        Raises:
+            RemoteProtocolError: The coding is unknown or broken, or the body is too large without it.
+        """
         request = exchange.request
         assert request is not None
-        body = request.body
         coding = request.headers.get("content-encoding")
-        if coding is not None:
-            body = inflate(body, coding, self.limits.body)
-        return exchange.form.decode(body, exchange.charset)
+        return request.body if coding is None else inflate(request.body, coding, self.limits.body)
 
     def deadline(self, header: str | None) -> float | None:
         """Return when a call's time is over: the server's limit, or what the peer asks for if that is shorter.

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from anycore.conversations.base import NO_JOBS, Job
-from anycore.conversations.exchange import Exchange
+from anycore.conversations.exchange import Exchange, Headers
 from anycore.conversations.jsonrpc import JsonRpc
 from anycore.conversations.rpc import HttpWire, RpcExchange, RpcHandler
 from anycore.conversations.xmlrpc import XmlRpc
 from anycore.kernel.incidents import Incidents
-from anycore.wire.http1 import RequestParser
+from anycore.wire.http1 import RequestParser, usual_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +104,8 @@ class HttpSite:
             "application/jsonrequest": json,
         }
         self._paths: dict[str, HttpWire | None] = {"/": None, "/RPC2": None, "/clarens/": None, "/jsonrpc": json}
-        self._date = (0, "")
+        self._date, self._next_second = "", 0
+        self._starts: dict[Headers, bytes] = {}
         # What peers send here is nearly always what they sent before.
         self._host = lru_cache(maxsize=_REMEMBERED)(self._known_host)
         self._media = lru_cache(maxsize=_REMEMBERED)(self._wire_of)
@@ -121,10 +122,21 @@ class HttpSite:
 
     def date(self) -> str:
         """Return the present time as RFC 9110 section 5.6.7 writes it."""
-        second = int(time.time())
-        if second != self._date[0]:
-            self._date = (second, formatdate(second, usegmt=True))
-        return self._date[1]
+        now = time.time()
+        if now >= self._next_second:
+            self._date = formatdate(now, usegmt=True)
+            self._starts.clear()
+            self._next_second = int(now) + 1
+        return self._date
+
+    def start(self, headers: Headers) -> bytes:
+        """Return the start of a usual response with these headers and the date; see `usual_start`."""
+        date = self.date()
+        try:
+            return self._starts[headers]
+        except KeyError:
+            made = self._starts[headers] = usual_start((*headers, ("Date", date)))
+            return made
 
     def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         """Begin the answer to a request."""

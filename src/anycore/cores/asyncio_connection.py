@@ -42,6 +42,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_at_end",
         "_core",
         "_home",
+        "_late",
         "_later",
         "_lingering",
         "_listener",
@@ -65,6 +66,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._core = core
         self._listener = listener
         self._home = core.connections
+        self._late = b""
         self._later = None
         self._out = 0
         self._reading = True
@@ -171,17 +173,30 @@ class AsyncioConnection(asyncio.Protocol):
             self.since = self._core.tick
             self.flush()
 
+    def write(self, data: bytes = b"") -> None:
+        """Send what was put off, and data."""
+        if self._late:
+            data, self._late = self._late + data, b""
+        if data and not self.ended:
+            self._write(data)
+
     def flush(self) -> None:
         """Send what is ready and follow the conversation's phase."""
         data = self.conversation.take()
-        if data:
-            self._write(data)
         phase = self.conversation.phase
+        if data:
+            if phase is Phase.IDLE and len(self._late) + len(data) <= _PIECE:
+                self._late += data
+                self._core.write_late(self)
+            else:
+                self.write(data)
         if phase is not self.phase or phase is Phase.IDLE:
             self.since = self._core.tick
             self.phase = phase
         if phase is Phase.CLOSING:
             self._close()
+            return
+        if phase is Phase.IDLE and self._reading and not self.sending:
             return
         reading = self.conversation.wants_input and not self.sending
         if reading is not self._reading:
@@ -192,6 +207,7 @@ class AsyncioConnection(asyncio.Protocol):
         """Send the last bytes, then wait for the peer to close, so that what it still sends does not reset the connection."""
         if self._lingering or self.ended:
             return
+        self.write()
         self._lingering = True
         core, transport = self._core, self.transport
         if self._at_end or core.stopping or not core.limits.linger_time or not transport.can_write_eof():
@@ -228,6 +244,7 @@ class AsyncioConnection(asyncio.Protocol):
         if self.conversation.phase is Phase.WORKING and self.transport.can_write_eof():
             return True
         self.flush()
+        self.write()
         self._lingering = True
         return False
 

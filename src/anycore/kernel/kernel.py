@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from anycore.kernel.call import ANONYMOUS, Call, Mode, Outcome, _current
-from anycore.kernel.policy import AccessPolicy, decide
+from anycore.kernel.policy import AccessPolicy, by_default, decide
 from anycore.kernel.registry import Registry
 from anycore.wire.faults import (
     ACCESS_DENIED,
@@ -103,10 +103,11 @@ class Kernel:
         if known is not entries:
             policies = self.registry.plugins_with(AccessPolicy)  # type: ignore[type-abstract]
             self._door = (entries, policies)
-        if policies:
-            # An alias is judged by the method's own name: a rule about the one must hold for the other.
-            method = self.registry.methods.get(name)
-            name = name if method is None else method.name
+        if not policies:
+            return by_default(call.peer)
+        # An alias is judged by the method's own name: a rule about the one must hold for the other.
+        method = self.registry.methods.get(name)
+        name = name if method is None else method.name
         return decide(policies, call.identity, call.peer, name)
 
     def visible(self, call: Call) -> list[Method]:

@@ -48,6 +48,11 @@ _REMOTE = Decision(
 )
 
 
+def by_default(peer: Peer) -> Decision:
+    """Decide where no policy is loaded: callers on this machine may call, others may not."""
+    return _LOCAL if peer.local else _REMOTE
+
+
 def decide(policies: Sequence[AccessPolicy], identity: Identity, peer: Peer, method: str) -> Decision:
     """Ask every policy. Any denial denies, and an error in a policy is a denial.
 
@@ -58,7 +63,7 @@ def decide(policies: Sequence[AccessPolicy], identity: Identity, peer: Peer, met
         method: The full method name.
     """
     if not policies:
-        return _LOCAL if peer.local else _REMOTE
+        return by_default(peer)
     decision = _REMOTE
     for policy in policies:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from anycore.wire.errors import RemoteProtocolError
 from anycore.wire.http1_body import Body, ChunkedBody, FixedBody
 from anycore.wire.http1_client import Response, ResponseParser
-from anycore.wire.http1_encode import CONTINUE, encode_request, encode_response
+from anycore.wire.http1_encode import CONTINUE, encode_request, encode_response, usual_response, usual_start
 from anycore.wire.http1_head import HeadBuffer, check_limits
 from anycore.wire.http1_request import CHUNKED, KnownHead, Request, RequestHead, check_request_start, parse_request_head
 
@@ -26,6 +26,8 @@ __all__ = [
     "ResponseParser",
     "encode_request",
     "encode_response",
+    "usual_response",
+    "usual_start",
 ]
 
 # What a connection's bytes are at any time. A request without a body goes from HEAD to HEAD, so a well-behaved peer

@@ -65,6 +65,28 @@ def encode_response(
     return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body)
 
 
+def usual_start(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Encode what stands before the length in a 200 that leaves the connection open, to be kept by the caller for `usual_response`.
+
+    Args:
+        headers: As for `encode_response`.
+
+    Raises:
+        LocalProtocolError: As `encode_response` does.
+    """
+    return _response_start(200, headers, True, "1.1")
+
+
+def usual_response(start: bytes, body: bytes) -> bytes:
+    """Encode a 200 with content, to an HTTP/1.1 request that was no HEAD, which leaves the connection open: what most answers are.
+
+    Args:
+        start: What `usual_start` made of its headers.
+        body: The content.
+    """
+    return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body)
+
+
 def _response_start(status: int, headers: tuple[tuple[str, str], ...], keep_alive: bool, version: str) -> bytes:
     if not 200 <= status <= 599:
         raise LocalProtocolError(f"{status} is no final status; 200 to 599 was expected", "status")

@@ -37,6 +37,7 @@ CONTENT_TYPE: Final = "text/xml"
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="utf-8"?>'
 _RESPONSE: Final = f"{_DECLARATION}<methodResponse><params><param>"
+_INT_RESPONSE: Final = f"{_RESPONSE}<value><int>%d</int></value></param></params></methodResponse>".encode()
 _RESPONSE_END: Final = "</param></params></methodResponse>"
 
 
@@ -118,6 +119,8 @@ def encode_response(value: Any, *, default: Callable[[Any], Any] | None = None, 
     Raises:
         LocalProtocolError: As for `encode_call`, with a path like ``result.rooms[2]``.
     """
+    if type(value) is int and -(2**31) <= value < 2**31:  # the commonest result of all
+        return _INT_RESPONSE % value
     return (_RESPONSE + checked(value, "result", default, max_depth) + _RESPONSE_END).encode()
 
 
