@@ -218,6 +218,11 @@ class PoolCore(Core):
         """Whether connections wait for a worker."""
         return bool(self._workers.waiting)
 
+    @property
+    def spare(self) -> bool:
+        """Whether there is a worker for whoever comes next."""
+        return self._workers.spare
+
     def admit(self, *, refusing: bool) -> bool:
         """Count a job that begins, or one that is refused; return which. Whoever runs the job takes it off `in_flight`."""
         self.in_flight.append(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import ssl
 import time
@@ -34,6 +35,8 @@ AGAIN: Final = 4
 ENDED: Final = 8
 """The connection is closed."""
 _CHUNK: Final = 65536
+_MOMENT: Final = 0.001
+"""Seconds that a worker waits for the next message, while other workers have nothing to do."""
 _SLICE: Final = 1 << 18
 """Bytes that are offered to the system at a time; OpenSSL wants to be offered the same again where it took none."""
 
@@ -125,11 +128,13 @@ class PoolConnection:
 
     def _talk(self) -> int | None:
         conversation, core = cast("Conversation", self._conversation), self._core
+        full = worked = False
         if self._away is not None:
             self._return()
-        full = False
+            worked = True
         while self._send(conversation):
             if self._jobs:
+                worked = True
                 if not self._work(conversation):
                     return None
                 continue
@@ -142,7 +147,10 @@ class PoolConnection:
                 self._input_ended = True
             elif full and core.crowded:
                 return AGAIN
+            elif worked and core.spare and not self._comes_soon():
+                return EVENT_READ
             else:
+                worked = False
                 data = self.socket.recv(_CHUNK)
                 full = len(data) == _CHUNK or isinstance(self.socket, ssl.SSLSocket)
                 self._feed(conversation, data, phase)
@@ -150,6 +158,15 @@ class PoolConnection:
                     self.waits = (self._began, core.phase_limits[Phase.RECEIVING], Phase.RECEIVING)
                     return EVENT_READ
         return EVENT_WRITE
+
+    def _comes_soon(self) -> bool:
+        """Wait a moment for the peer's next message: to watch for it costs more, if it comes at once as those of most callers do."""
+        raw = self.socket
+        if isinstance(raw, ssl.SSLSocket) and raw.pending():
+            return True
+        poll = select.poll()
+        poll.register(raw, select.POLLIN)
+        return bool(poll.poll(_MOMENT * 1000))
 
     def _feed(self, conversation: Conversation, data: bytes, phase: Phase) -> None:
         if not data:
@@ -257,7 +274,7 @@ class PoolConnection:
             if pump.over or conversation.phase is Phase.CLOSING:
                 return self._end()
             self.waits = (core.tick, 0.0, Phase.IDLE)
-            if pump.serve_one(time.monotonic()):
+            if pump.serve_one(time.monotonic() + (_MOMENT if core.spare else 0.0)):
                 if core.crowded:
                     return AGAIN
             elif not pump.pending and not pump.over:

@@ -50,6 +50,11 @@ class Workers(Generic[T]):
         """Items that wait for a thread."""
         return self._waiting
 
+    @property
+    def spare(self) -> bool:
+        """Whether an item submitted now would find a thread."""
+        return self._idle > 0 or len(self._threads) < self._size
+
     def submit(self, item: T) -> None:
         """Queue an item; a thread is started for it if none is idle and there may be one more."""
         with self._lock:
