@@ -139,9 +139,10 @@ class Engine(Connection):
         if type(result) not in _AWAITED:
             self._reply(message, result)
         elif len(self._tasks) < _MAX_TASKS:
-            self._tasks[message.seq] = self.loop.create_task(self._finish(message, result))
+            task = self._tasks[message.seq] = self.loop.create_task(self._finish(message, result))
+            task.add_done_callback(partial(self._finished, message, result))
         else:
-            getattr(result, "close", _nothing)()
+            _do_without(result)
             self._refuse(message, RuntimeError(f"{_MAX_TASKS} calls run here already; wait for some"))
 
     def _cancel(self, seq: Any) -> bool:
@@ -160,6 +161,12 @@ class Engine(Connection):
             self._reply(message, result)
         finally:
             self._tasks.pop(message.seq, None)
+
+    def _finished(self, message: Message, awaited: Any, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(message.seq) is task:  # cancelled before it began
+            del self._tasks[message.seq]
+            _do_without(awaited)
+            self._refuse(message, asyncio.CancelledError("given up before it began"))
 
     def _reply(self, message: Message, result: Any) -> None:
         lent: list[Entry] = []
@@ -209,8 +216,9 @@ async def _flattened(awaited: Awaitable[Any]) -> Any:
     return flatten(await awaited)
 
 
-def _nothing() -> None:
-    return
+def _do_without(awaited: Any) -> None:
+    if type(awaited) is not Path:
+        awaited.close()
 
 
 def _expire(future: asyncio.Future[Any], limit: float) -> None:

@@ -78,6 +78,7 @@ class Reconnecting:
         try:
             async with asyncio.timeout(self._patience):
                 while self._connection is None or self._connection.closed:
+                    self._changed.clear()
                     await self._changed.wait()
                     if self._closed:
                         raise self._no_connection("the client is closed")
@@ -119,10 +120,7 @@ class Reconnecting:
             self._connection, self._failure, delay = connection, None, first
             self.connections += 1
             self._changed.set()
-            try:
-                await connection.wait_closed()
-            finally:
-                self._changed.clear()
+            await connection.wait_closed()
             self._failure = EOFError(f"the connection has ended: {connection.end_reason}")
 
     async def close(self) -> None:

@@ -41,12 +41,15 @@ async def value(remote: Any) -> Any:
 
 
 def by_value(remote: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Return a remote function whose results come as copies, as deep as they go: ``await by_value(conn.root.f)(x)``.
+    """Make the results of a remote function come as copies, as deep as they go: ``by_value(conn.root.f)`` is called like it.
 
     A peer of ours sends all of it in its answer; of another maker's, what it returned is fetched as by `value`.
 
     Args:
-        remote: A proxy, or a path that comes to one.
+        remote: The function: a proxy, or a path that comes to one.
+
+    Returns:
+        A function to call in its place.
     """
 
     async def call(*args: Any, **kwargs: Any) -> Any:
