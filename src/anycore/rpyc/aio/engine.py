@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _AWAITED: Final = frozenset({CoroutineType, Call, Path})
 _MAX_TASKS: Final = 1000
+_answering: ContextVar[tuple[int, int]] = ContextVar("anycore_rpyc_threads", default=(0, 0))
+"""With bind_threads: the thread that this task is towards the peer, and the peer's thread that it answers."""
 
 
 class _Boxer(Boxer):
@@ -151,6 +154,7 @@ class Engine(Connection):
         return task is not None and task.cancel("the other side has given the call up")
 
     async def _finish(self, message: Message, awaited: Awaitable[Any]) -> None:
+        _answering.set((message.receiver, message.sender))  # holds for this task and those that it starts
         try:
             result = await awaited
         except BaseException as error:
@@ -185,6 +189,10 @@ class Engine(Connection):
     def _send(self, frame: bytes) -> None:
         if not self.closed:
             self.line.answer(frame)
+
+    def _threads(self) -> tuple[int, int]:
+        own, peer = _answering.get()
+        return own or get_ident(), peer
 
     def _ids(self, message: Message) -> tuple[int, ...]:
         return (message.receiver or get_ident(), message.sender) if self.codec.bind_threads else ()
