@@ -31,16 +31,16 @@ def processors() -> tuple[int, int]:
     return allowed[0], allowed[1]
 
 
-def require_tools() -> None:
-    """Check that wrk and util-linux are there.
+def require_tools(*names: str) -> None:
+    """Check that these programs are there; without names: wrk and util-linux.
 
     Raises:
         UnusableError: one is not.
     """
     packages = {"wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux"}
-    for tool, package in packages.items():
+    for tool in names or packages:
         if shutil.which(tool) is None:
-            raise UnusableError(f"{tool} is not on the PATH; on Debian: apt-get install {package}")
+            raise UnusableError(f"{tool} is not on the PATH; on Debian: apt-get install {packages.get(tool, tool)}")
 
 
 def peers_python() -> str:
@@ -76,15 +76,14 @@ def anycore_command() -> str:
     return found
 
 
-def versions(python: str | None) -> dict[str, str]:
+def versions(
+    python: str | None, peers: str = "fastapi grpcio httptools pydantic uvicorn uvloop", ours: str = "httptools"
+) -> dict[str, str]:
     """Return the versions that decide about the figures: machine, ours and, given their Python, the peers'."""
     found = {"python": sys.version.split()[0], "kernel": os.uname().release, "processor": _processor_model()}
-    found |= {f"our {name}": _version(name) for name in ("anycore", "httptools", "msgspec", "uvloop")}
+    found |= {f"our {name}": _version(name) for name in ("anycore", *ours.split(), "msgspec", "uvloop")}
     if python is not None:
-        code = (
-            "from importlib.metadata import version as v\n"
-            "for n in 'fastapi grpcio httptools pydantic uvicorn uvloop'.split(): print(n, v(n))"
-        )
+        code = f"from importlib.metadata import version as v\nfor n in {peers!r}.split(): print(n, v(n))"
         lines = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
         found |= dict(line.split() for line in lines.splitlines())
     return found

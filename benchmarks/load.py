@@ -101,15 +101,20 @@ def _wrk(server: Server, cell: Cell, seconds: int, processor: int) -> dict[str, 
         body.flush()
         url = f"http://127.0.0.1:{server.port}{cell.target.url_path(cell.call)}"
         options = ["-t1", f"-c{cell.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
-        return _run(["wrk", *options, url, "--", body.name, cell.target.content_type], seconds, processor)
+        return run(["wrk", *options, url, "--", body.name, cell.target.content_type], seconds, processor)
 
 
 def _grpc(server: Server, call: str, connections: int, seconds: float, processor: int | None = None) -> dict[str, Any]:
     command = [peers_python(), "-m", "benchmarks.peers.grpc_load"]
-    return _run([*command, str(server.port), call, str(connections), str(seconds)], seconds, processor)
+    return run([*command, str(server.port), call, str(connections), str(seconds)], seconds, processor)
 
 
-def _run(command: list[str], seconds: float, processor: int | None) -> dict[str, Any]:
+def run(command: list[str], seconds: float, processor: int | None) -> dict[str, Any]:
+    """Run a load generator and return what it reports, in one line of JSON, with the processor time that it took.
+
+    Raises:
+        LoadError: it failed, or did not end in time.
+    """
     if processor is not None:
         command = pinned(command, processor)
     before = _children_cpu_seconds()

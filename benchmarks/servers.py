@@ -77,9 +77,14 @@ class Server:
         """Kill the server and whatever it started."""
         self._kill()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return the processor time that the process has used, in seconds, by its own count of all its threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def last_words(self) -> str:
