@@ -54,6 +54,15 @@ class Incidents:
         if write:
             _log.warning("%s from %s: %s", kind, peer, message)
 
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Count what another process has noted, and logged.
+
+        Args:
+            counts: How often each kind has happened there.
+        """
+        with self._lock:
+            self._counts.update(counts)
+
     def counts(self) -> Mapping[str, int]:
         """Return how often each kind has happened."""
         with self._lock:

@@ -47,6 +47,41 @@ class Summary(msgspec.Struct, frozen=True):
     p99: float = 0.0
 
 
+class Counts(msgspec.Struct, array_like=True):
+    """What was counted of a method, in a form that can be added to what another process has counted. Times are in nanoseconds.
+
+    Args:
+        count: Calls that ended.
+        errors: Those of them that ended with a fault.
+        total_ns: How long they took together.
+        min_ns: The quickest.
+        max_ns: The slowest.
+        buckets: How many there are in each bucket.
+    """
+
+    count: int = 0
+    errors: int = 0
+    total_ns: int = 0
+    min_ns: int = 0
+    max_ns: int = 0
+    buckets: dict[int, int] = {}
+
+    def since(self, before: Counts | None) -> Counts:
+        """Return what has come since some counts of the same method. The quickest and the slowest are those of all the time."""
+        if before is None or before.count > self.count:
+            return self  # counted from the start again: the method was swapped meanwhile
+        old = before.buckets
+        buckets = {bucket: new for bucket, now in self.buckets.items() if (new := now - old.get(bucket, 0))}
+        return Counts(
+            self.count - before.count,
+            self.errors - before.errors,
+            self.total_ns - before.total_ns,
+            self.min_ns,
+            self.max_ns,
+            buckets,
+        )
+
+
 class Statistics:
     """The counters of one method. Safe for threads.
 
@@ -113,10 +148,25 @@ class Statistics:
         """Return the figures so far."""
         return summarise([self])
 
-    def _snapshot(self) -> tuple[int, int, int, int, int, dict[int, int]]:
+    def counts(self) -> Counts:
+        """Return what was counted so far."""
         self._add_up()
         with self._lock:
-            return self._count, self._errors, self._total_ns, self._min_ns, self._max_ns, dict(self._buckets)
+            return Counts(self._count, self._errors, self._total_ns, self._min_ns, self._max_ns, dict(self._buckets))
+
+    def add(self, counts: Counts) -> None:
+        """Add what another process has counted."""
+        if not counts.count:
+            return
+        self._add_up()
+        with self._lock:
+            self._min_ns = min(self._min_ns, counts.min_ns) if self._count else counts.min_ns
+            self._max_ns = max(self._max_ns, counts.max_ns)
+            self._count += counts.count
+            self._errors += counts.errors
+            self._total_ns += counts.total_ns
+            for bucket, number in counts.buckets.items():
+                self._buckets[bucket] = self._buckets.get(bucket, 0) + number
 
 
 def summarise(parts: Iterable[Statistics]) -> Summary:
@@ -129,12 +179,12 @@ def summarise(parts: Iterable[Statistics]) -> Summary:
     count = errors = total = running = low = high = 0
     for part in parts:
         running += part.running
-        some, failed, spent, least, most, filled = part._snapshot()  # noqa: SLF001 - the same module's own
-        if some:
-            low = min(low, least) if count else least
-            high = max(high, most)
-        count, errors, total = count + some, errors + failed, total + spent
-        for bucket, number in filled.items():
+        some = part.counts()
+        if some.count:
+            low = min(low, some.min_ns) if count else some.min_ns
+            high = max(high, some.max_ns)
+        count, errors, total = count + some.count, errors + some.errors, total + some.total_ns
+        for bucket, number in some.buckets.items():
             buckets[bucket] = buckets.get(bucket, 0) + number
     if not count:
         return Summary(running=running)

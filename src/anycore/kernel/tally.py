@@ -1,0 +1,68 @@
+"""Adding up what several processes have counted. How the reports travel between them is the core's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from anycore.kernel.statistics import Counts
+
+if TYPE_CHECKING:
+    from anycore.kernel.incidents import Incidents
+    from anycore.kernel.registry import Registry
+
+
+class Report(msgspec.Struct):
+    """What a process has counted since its last report.
+
+    Args:
+        methods: Calls, by the method's name.
+        incidents: Incidents, by kind.
+    """
+
+    methods: dict[str, Counts] = {}
+    incidents: dict[str, int] = {}
+
+
+class Tally:
+    """The counters of one process, and those that others report to it.
+
+    Args:
+        registry: Whose methods count their calls.
+        incidents: What counts the incidents.
+    """
+
+    def __init__(self, registry: Registry, incidents: Incidents) -> None:
+        self._registry = registry
+        self._incidents = incidents
+        self._methods: dict[str, Counts] = {}
+        self._counts: dict[str, int] = {}
+
+    def mark(self) -> None:
+        """Leave all that was counted so far out of the reports: another process knows it."""
+        self.take()
+
+    def take(self) -> bytes:
+        """Return what was counted since the last time; no bytes when it is nothing."""
+        methods = {name: method.statistics.counts() for name, method in self._registry.methods.items()}
+        counts = dict(self._incidents.counts())
+        found = Report(
+            {name: new for name, now in methods.items() if (new := now.since(self._methods.get(name))).count},
+            {kind: more for kind, now in counts.items() if (more := now - self._counts.get(kind, 0)) > 0},
+        )
+        self._methods, self._counts = methods, counts
+        return msgspec.msgpack.encode(found) if found.methods or found.incidents else b""
+
+    def add(self, data: bytes) -> None:
+        """Add what another process has reported. Methods that are not served here any more are left out.
+
+        Args:
+            data: What its `take` returned.
+        """
+        found = msgspec.msgpack.decode(data, type=Report)
+        for name, counts in found.methods.items():
+            method = self._registry.methods.get(name)
+            if method is not None:
+                method.statistics.add(counts)
+        self._incidents.add(found.incidents)
