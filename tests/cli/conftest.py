@@ -83,6 +83,8 @@ class Served:
         found = re.search(r"http://127\.0\.0\.1:[1-9][0-9]*", self.banner)
         assert found, self.banner + self.log.read_text()
         self.url = found[0]
+        rpyc = re.search(r"rpyc://127\.0\.0\.1:[1-9][0-9]*", self.banner)
+        self.rpyc_url = rpyc[0] if rpyc else ""
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -100,7 +102,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with the plugin above."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "sample.py").write_text(PLUGIN)
-    server = Served("sample.py", cwd=folder)
+    server = Served("sample.py", "--listen", "rpyc://127.0.0.1:0", cwd=folder)
     yield server
     assert server.stop() == 0
 

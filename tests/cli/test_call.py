@@ -120,12 +120,58 @@ def test_a_fault_goes_to_standard_error_without_what_could_steer_the_terminal(ru
 
 
 @pytest.mark.parametrize(
-    "url", ["127.0.0.1:6789", "localhost:6789", "ftp://localhost/", "rpyc://localhost", "http://", ""]
+    "url", ["127.0.0.1:6789", "localhost:6789", "ftp://localhost/", "rpy://localhost", "http://", ""]
 )
 def test_a_url_that_makes_no_sense_is_refused_with_the_schemes(run: Run, url: str) -> None:
     result = run("call", url, "x")
     assert result.exit_code == Exit.USAGE
     assert "jsonrpc+http://host:port/path (JSON-RPC)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["rpyc://", "rpyc://localhost/path", "rpyc://localhost:x", "unix+rpyc://here", "rpycs://a:b@localhost"]
+)
+def test_a_url_of_rpyc_that_makes_no_sense_is_refused(run: Run, url: str) -> None:
+    result = run("call", url, "x")
+    assert result.exit_code == Exit.USAGE
+    assert "rpyc" in result.stderr
+    assert "a:b" not in result.stderr
+
+
+def test_calls_over_rpyc(run: Run, served: Served) -> None:
+    url = served.rpyc_url
+    assert run("call", url, "sample.add", "2", "3").stdout == "5\n"
+    assert run("call", f"{url}/", "sample.add", "--kw", "a=2", "--kw", "b=-5").stdout == "-3\n"
+    value = '{"a": [1, 2.5, null, {"b": "ü"}], "c": []}'
+    assert json.loads(run("call", url, "sample.echo", value).stdout) == json.loads(value)
+    assert json.loads(run("call", url, "sample.data").stdout) == "AP8="
+    assert run("call", url, "sample.data", "--raw").stdout_bytes == b"\x00\xff"
+    assert "2024" in run("call", url, "sample.times").stdout
+
+
+def test_what_goes_wrong_over_rpyc_is_told_as_over_other_wires(run: Run, served: Served) -> None:
+    result = run("call", served.rpyc_url, "sample.fail")
+    assert (result.exit_code, result.stdout) == (Exit.FAULT, "")
+    assert result.stderr.startswith("Error: nothing \\x1b[31mworks (fault 7)\n")
+    assert run("call", served.rpyc_url, "sample.nothing").exit_code == Exit.FAULT
+    other = run("call", served.url, "sample.add", "x").stderr
+    assert run("call", served.rpyc_url, "sample.add", "x").stderr == other
+    result = run("call", served.url.replace("http", "rpyc"), "sample.add")
+    assert result.exit_code == Exit.TRANSPORT
+    assert "check that the server speaks RPyC there" in result.stderr
+
+
+def test_an_rpyc_server_that_is_not_there_or_silent(run: Run) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        result = run("call", f"rpyc://127.0.0.1:{free.getsockname()[1]}", "x")
+    assert result.exit_code == Exit.TRANSPORT
+    assert "nothing listens there" in result.stderr
+    assert "nothing listens there" in run("call", "unix+rpyc:///nowhere/at.all", "x").stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        result = run("call", f"rpyc://127.0.0.1:{silent.getsockname()[1]}", "x", "--timeout", "0.05")
+    assert result.exit_code == Exit.TRANSPORT
+    assert "no answer within 0.05 seconds" in result.stderr
 
 
 def test_a_url_without_a_scheme_gets_one_suggested(run: Run) -> None:

@@ -78,3 +78,7 @@ def test_bash_completes_commands_options_and_values(complete: Callable[[str], li
 def test_bash_completes_the_methods_of_a_server(complete: Callable[[str], list[str]], served: Served) -> None:
     assert complete(f"anycore call {served.url} sample.a") == ["sample.add"]
     assert complete("anycore call http://127.0.0.1:1 sample.a") == []
+
+
+def test_methods_of_an_rpyc_server_are_completed(complete: Callable[[str], list[str]], served: Served) -> None:
+    assert complete(f"anycore call {served.rpyc_url} sample.a") == ["sample.add"]

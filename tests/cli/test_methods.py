@@ -83,3 +83,8 @@ SCHEMAS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("schema", "expected"), SCHEMAS)
 def test_a_schema_in_short(schema: dict[str, Any], expected: str) -> None:
     assert _type(schema) == expected
+
+
+def test_methods_over_rpyc_are_described_alike(run: Run, served: Served) -> None:
+    assert run("methods", served.rpyc_url).stdout == run("methods", served.url).stdout
+    assert run("methods", served.rpyc_url, "sample.add").stdout == run("methods", served.url, "sample.add").stdout

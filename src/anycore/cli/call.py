@@ -10,7 +10,7 @@ import click
 from anycore.cli.failures import calling
 from anycore.cli.options import SettingsCommand, settings_options
 from anycore.cli.output import argument, as_json
-from anycore.cli.remote import client, complete_method
+from anycore.cli.remote import client, complete_method, telling
 
 _NUMBER: Final = re.compile(r"-\.?\d")
 _SHIELD: Final = "\0"  # cannot occur in an argument of a process
@@ -74,7 +74,7 @@ def call(
     """
     arguments = [argument(arg) for arg in args]
     keywords = dict(_named(item) for item in named)
-    with client(url, config, options) as server, calling():
+    with client(url, config, options) as server, calling(), telling(server):
         result = server.call(method, *arguments, **keywords)
         shown = (
             result if raw and isinstance(result, bytes | str) else as_json(result)

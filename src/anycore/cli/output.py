@@ -37,6 +37,12 @@ def as_json(value: Any) -> str:
 
 
 def _default(value: Any) -> Any:
+    from anycore.objects.proxy import is_proxy
+
+    if is_proxy(
+        value
+    ):  # an object that stays where it is; it passes for one of its class here, whose attributes it may not give
+        return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, dt.date | dt.time):

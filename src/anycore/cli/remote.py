@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from anycore.cli.failures import Failure
 
 if TYPE_CHECKING:
     import ssl
+    from contextlib import AbstractContextManager
 
     from anycore.clients import Client
     from anycore.rpyc.calling import RpycClient
@@ -40,9 +42,17 @@ def client(url: str, config: str | None, options: dict[str, Any]) -> Server:
     try:
         return _connect(url, settings.timeout or None, context)
     except ValueError as error:
+        more = ", or rpyc://host:port (RPyC)" if "unknown scheme" in str(error) and not speaks_rpyc(url) else ""
         cure = "" if "://" in url else f"; did you mean http://{url}?"
-        message = f"{error}{cure}"
+        message = f"{error}{more}{cure}"
         raise click.BadParameter(message, param_hint="URL") from error
+
+
+def telling(server: Server) -> AbstractContextManager[None]:
+    """Return a context in which objects of a server, left in a result, fail as calls of the server do."""
+    from anycore.clients import Client
+
+    return nullcontext() if isinstance(server, Client) else server.telling()
 
 
 def speaks_rpyc(url: str) -> bool:

@@ -18,7 +18,7 @@ import click
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure, calling
 from anycore.cli.options import SettingsCommand, settings_options
-from anycore.cli.remote import client, speaks_rpyc
+from anycore.cli.remote import client, speaks_rpyc, telling
 from anycore.cli.root import asked_for_tracebacks
 from anycore.cli.text import printable
 
@@ -68,7 +68,7 @@ def _namespace(server: Server, url: str) -> dict[str, Any]:
         from anycore.rpyc.calling import RpycClient
 
         assert isinstance(server, RpycClient)
-        with calling(), server.telling():
+        with calling(), telling(server):
             namespace["conn"] = server.connection
             namespace["root"] = server.connection.root
     return namespace
