@@ -7,6 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -87,3 +88,16 @@ def test_warnings_go_to_the_log() -> None:
         warnings.warn("old", DeprecationWarning, stacklevel=1)
         logging.captureWarnings(capture=False)
     assert "old" in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["json", "pretty"])
+def test_records_of_forked_processes_have_their_number(kind: Literal["json", "pretty"]) -> None:
+    stream = io.StringIO()
+    configure(LogSettings(format=kind), stream)
+    log = logging.getLogger("anycore.test")
+    log.handle(record := log.makeRecord(log.name, logging.INFO, "", 0, "from a child", (), None))
+    record.process = 12345678
+    log.handle(record)
+    mine, child = stream.getvalue().splitlines()
+    assert "12345678" not in mine
+    assert ('"process": 12345678' if kind == "json" else "anycore.test[12345678]: from a child") in child

@@ -6,6 +6,7 @@ import abc
 import logging
 import socket
 import ssl
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,8 +16,10 @@ from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
 
     from anycore.conversations.base import Conversation, Job
+    from anycore.kernel.tally import Tally
 
 _log = logging.getLogger("anycore.core")
 
@@ -26,6 +29,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
 
     Args:
         connections: Open connections; one more is told so and closed. Over TLS it is closed without a word, as a hand-shake is work.
+        processes: Processes, where the core has one for each connection; one connection more is refused as above.
         in_flight: Jobs that run or wait at once, quick ones aside; one more is refused.
         workers: Threads for blocking methods, where the core has a pool of them.
         backlog: Connections that the system keeps waiting for `accept`.
@@ -39,6 +43,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
     """
 
     connections: int = 10_000
+    processes: int = 256
     in_flight: int = 1_000
     workers: int = 32
     backlog: int = 1024
@@ -114,6 +119,9 @@ class Core(abc.ABC):
     Args:
         listeners: Where to listen.
         limits: Bounds; the defaults when left out.
+
+    Attributes:
+        tally: Adds up what is counted, for a core that has several processes; None when there is nothing to add up. Set before `run`.
     """
 
     name: str = ""
@@ -122,6 +130,11 @@ class Core(abc.ABC):
         self.listeners = tuple(listeners)
         self.limits = limits if limits is not None else CoreLimits()
         self.phase_limits = self.limits.of_phases()
+        self.tally: Tally | None = None
+
+    def changing(self) -> AbstractContextManager[object]:
+        """Return a context in which plugins may be loaded again. A core that forks does not do so meanwhile."""
+        return nullcontext()
 
     @abc.abstractmethod
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:

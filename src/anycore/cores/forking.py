@@ -1,7 +1,7 @@
 """The forking core: a process for each connection, so that what one does to its process no other sees.
 
-The parent only accepts, forks, and reaps its own children, one by one. It has no thread that could hold a lock across a fork; plugins that
-start threads of their own in `start` should know that those exist in the parent alone.
+The parent accepts, forks, and waits for its own children, one by one; what it knows of them lives in `children`. In the child, a
+connection of the threaded core does the rest. A child reports what it has counted; so each new child begins with the sum.
 """
 
 from __future__ import annotations
@@ -14,22 +14,37 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from anycore.cores.base import AT_CONNECTIONS, Core, Figures, peer_of
+import msgspec
+
+from anycore.conversations.base import Phase
+from anycore.cores.base import Core, Figures
+from anycore.cores.children import Children, report
 from anycore.cores.loop_thread import LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
+from anycore.cores.turned_away import TurnedAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
 
     from anycore.cores.base import CoreLimits, Listener
 
 _log = logging.getLogger("anycore.core")
 
 _KILL_SECONDS: Final = 5.0
-"""How long a child may take to end after its connection was cut, before it is killed."""
+"""How long the system may take to end a child that was killed."""
+
+
+class _Report(msgspec.Struct, array_like=True):
+    """What a child has counted since its last report."""
+
+    refused: int
+    timed_out: int
+    tally: bytes
 
 
 class ForkingCore(Core):
@@ -37,7 +52,7 @@ class ForkingCore(Core):
 
     Args:
         listeners: Where to listen.
-        limits: Bounds; `connections` bounds the processes.
+        limits: Bounds; the lesser of `processes` and `connections` is that of the processes.
     """
 
     name = "forking"
@@ -50,91 +65,113 @@ class ForkingCore(Core):
         self.in_flight: list[None] = []
         self.refused: list[None] = []
         self._accepted = 0
-        self._children: dict[int, int] = {}
+        self._timed_out = 0
+        self._others = 0
+        self._connection: ThreadedConnection | None = None
+        self._not_now = threading.Lock()
+        self._reporting = threading.Lock()
+        self._reported = (0, 0)
+        self._selector = selectors.DefaultSelector()
+        self._turned_away = TurnedAway(self._selector, self.limits)
+        self._children = Children(self._selector, self._add)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
-        self._connection: ThreadedConnection | None = None
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
-        """Serve until stopped; see `Core.run`."""
+        """Serve until stopped; see `Core.run`. Neither `startup` nor `shutdown` is called in a child."""
+        # Our threads take no lock across a fork, see `changing`; a plugin's own are spoken of in the documentation.
+        warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning, __name__)
         try:
             for listener in self.listeners:
                 listener.socket.listen(self.limits.backlog)
                 listener.socket.setblocking(False)
             startup()
             try:
-                with selectors.DefaultSelector() as selector:
-                    self._accept(selector)
+                self._accept()
+                self._wind_down()
             finally:
                 shutdown()
         finally:
             for listener in self.listeners:
                 listener.socket.close()
             self.loop.close()
+            self._selector.close()
             self._wake_reader.close()
             self._wake_writer.close()
 
-    def _accept(self, selector: selectors.BaseSelector) -> None:
+    def _accept(self) -> None:
+        selector, turned_away = self._selector, self._turned_away
         selector.register(self._wake_reader, selectors.EVENT_READ)
         for listener in self.listeners:
             selector.register(listener.socket, selectors.EVENT_READ, listener)
         while not self.stopping:
-            for key, _ in selector.select():
+            for key, _ in selector.select(self.limits.sweep_interval if turned_away else self._children.look_seconds):
                 if key.fileobj is self._wake_reader:
                     self.stopping = True
-                elif isinstance(key.data, int):
-                    self._reap(key.data, selector)
+                elif key.data is turned_away:
+                    turned_away.drain(key.fileobj)
+                elif key.data in self.listeners:
+                    self._accept_one(key.data)
                 else:
-                    self._accept_one(key.data, selector)
-        self._wind_down(selector)
+                    self._children.heed(key)
+            turned_away.send_away(everyone=self.stopping)
+            if self._children.look_seconds is not None:
+                self._children.look()
 
-    def _accept_one(self, listener: Listener, selector: selectors.BaseSelector) -> None:
+    def _accept_one(self, listener: Listener) -> None:
         try:
             raw, address = listener.socket.accept()
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
         self._accepted += 1
-        if len(self._children) >= self.limits.connections:
-            self._refuse(listener, raw, address)
-            return
-        try:
-            self._fork(listener, raw, address, selector)
-        except OSError as error:  # the system gives us no more processes
-            _log.warning("a connection is refused: %s", error)
-            self._refuse(listener, raw, address)
+        if len(self._children) < min(self.limits.connections, self.limits.processes):
+            try:
+                self._fork(listener, raw, address)
+            except OSError as error:  # the system gives us no more processes, or descriptors
+                _log.warning("no process can be made for a connection: %s", error)
+            else:
+                raw.close()
+                return
+        self.refused.append(None)
+        self._turned_away.refuse(listener, raw, address)
 
-    def _fork(self, listener: Listener, raw: socket.socket, address: Any, selector: selectors.BaseSelector) -> None:
+    def _fork(self, listener: Listener, raw: socket.socket, address: Any) -> None:
+        ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
-            self._live(listener, raw, address, selector)
-        raw.close()
-        self._children[child] = os.pidfd_open(child)
-        selector.register(self._children[child], selectors.EVENT_READ, child)
+        with theirs:
+            try:
+                with self._not_now:
+                    child = os.fork()
+                    if child == 0:
+                        self._live(listener, raw, address, ours, theirs)
+            except OSError:
+                ours.close()
+                raise
+        self._children.add(child, ours)
 
-    def _refuse(self, listener: Listener, raw: socket.socket, address: Any) -> None:
-        self.refused.append(None)
-        with suppress(OSError):  # the peer did not wait for the answer
-            if listener.tls is None:
-                conversation = listener.open(peer_of(listener, address))
-                conversation.refuse(AT_CONNECTIONS)
-                raw.setblocking(False)
-                raw.send(conversation.take())
-        raw.close()
+    def changing(self) -> AbstractContextManager[object]:
+        """Return a context in which plugins may be loaded again: nothing is forked in the middle of it."""
+        return self._not_now
 
     # In the child.
 
-    def _live(self, listener: Listener, raw: socket.socket, address: Any, selector: selectors.BaseSelector) -> NoReturn:
+    def _live(
+        self, listener: Listener, raw: socket.socket, address: Any, ours: socket.socket, channel: socket.socket
+    ) -> NoReturn:
         """Serve one connection, and leave the process without unwinding what belongs to the parent."""
         status = 1
         try:
-            self._part(selector)
+            ours.close()
+            self._part()
             raw.setblocking(True)
             self._connection = ThreadedConnection(self, listener, raw, address)
-            threading.Thread(target=self._watch, name="anycore-sweeper", daemon=True).start()
+            threading.Thread(
+                target=self._watch, args=(channel, os.getppid()), name="anycore-sweeper", daemon=True
+            ).start()
             self._connection.serve()
+            self._report(channel)
             status = 0
         except BaseException:  # noqa: BLE001 - whatever it is, the parent's code must not go on in the child
             _log.exception("the process of a connection failed")
@@ -144,27 +181,32 @@ class ForkingCore(Core):
                 sys.stderr.flush()
             os._exit(status)
 
-    def _part(self, selector: selectors.BaseSelector) -> None:
-        """Let go of what is the parent's: its listeners, its other children, its way of being told to stop."""
+    def _part(self) -> None:
+        """Let go of what is the parent's: its listeners, its other connections and children, its way of being told to stop."""
         signal.signal(signal.SIGTERM, lambda *_: self._stop_child())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us
-        selector.close()
-        for descriptor in self._children.values():
-            os.close(descriptor)
-        self._children.clear()
+        for number in (signal.SIGINT, signal.SIGHUP):  # these reach a whole group; the parent tells us what follows
+            signal.signal(number, signal.SIG_IGN)
+        self._others = len(self._children)
+        self._children.abandon()
+        self._turned_away.abandon()
+        self._selector.close()
         for other in self.listeners:
             other.socket.close()
         self._wake_reader.close()
         self._wake_writer.close()
         self.loop = LoopThread()
+        self._not_now = threading.Lock()
+        self._reported = (len(self.refused), self._timed_out)
+        if self.tally is not None:
+            self.tally.mark()
 
     def _stop_child(self) -> None:
         self.stopping = True
         if self._connection is not None:
             self._connection.stop()
 
-    def _watch(self) -> None:
-        """End what takes too long, as the threaded core's sweeper does."""
+    def _watch(self, channel: socket.socket, parent: int) -> None:
+        """End what takes too long, as the threaded core's sweeper does; report; and end when the parent has gone."""
         while True:
             time.sleep(self.limits.sweep_interval)
             self.tick = now = time.monotonic()
@@ -173,48 +215,42 @@ class ForkingCore(Core):
                 since, limit, phase = connection.waits
                 if limit and now - since > limit:
                     connection.waits = (now, limit, phase)
+                    self._timed_out += phase in (Phase.RECEIVING, Phase.WORKING)
                     connection.expire(phase)
+            self._report(channel)
+            if os.getppid() != parent and not self.stopping:
+                self._stop_child()
+
+    def _report(self, channel: socket.socket) -> None:
+        with self._reporting:
+            tally = self.tally.take() if self.tally is not None else b""
+            counted = (len(self.refused), self._timed_out)
+            found = _Report(counted[0] - self._reported[0], counted[1] - self._reported[1], tally)
+            self._reported = counted
+            if found.refused or found.timed_out or tally:
+                report(channel, msgspec.msgpack.encode(found))
 
     def ended(self, connection: ThreadedConnection) -> None:
         """The connection has ended, and with it the process; see `_live`."""
 
     # In the parent again.
 
-    def _reap(self, child: int, selector: selectors.BaseSelector) -> None:
-        """Take note of the end of a child of ours; other people's children are other people's."""
-        descriptor = self._children.pop(child)
-        selector.unregister(descriptor)
-        os.close(descriptor)
-        with suppress(ChildProcessError):  # somebody else has waited for all children there are
-            _, status = os.waitpid(child, 0)
-            if status:
-                _log.warning(
-                    "process %d of a connection ended with status %d", child, os.waitstatus_to_exitcode(status)
-                )
+    def _add(self, data: bytes) -> None:
+        found = msgspec.msgpack.decode(data, type=_Report)
+        self.refused.extend([None] * found.refused)
+        self._timed_out += found.timed_out
+        if self.tally is not None and found.tally:
+            self.tally.add(found.tally)
 
-    def _wind_down(self, selector: selectors.BaseSelector) -> None:
+    def _wind_down(self) -> None:
         for listener in self.listeners:
-            selector.unregister(listener.socket)
+            self._selector.unregister(listener.socket)
             listener.socket.close()
-        selector.unregister(self._wake_reader)
-        self._tell_all(signal.SIGTERM)
-        self._wait(selector, self.limits.stop_time)
-        self._tell_all(signal.SIGKILL)
-        self._wait(selector, _KILL_SECONDS)
-
-    def _tell_all(self, number: int) -> None:
-        for child in self._children:
-            with suppress(ProcessLookupError):
-                os.kill(child, number)
-
-    def _wait(self, selector: selectors.BaseSelector, seconds: float) -> None:
-        deadline = time.monotonic() + seconds if seconds else None
-        while self._children:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return
-            for key, _ in selector.select(left):
-                self._reap(key.data, selector)
+        self._selector.unregister(self._wake_reader)
+        self._children.tell(signal.SIGTERM)
+        if not self._children.wait(self.limits.stop_time):
+            self._children.tell(signal.SIGKILL)
+            self._children.wait(_KILL_SECONDS)
 
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
@@ -226,5 +262,7 @@ class ForkingCore(Core):
         return self.loop.run(coroutine, timeout)
 
     def figures(self) -> Figures:
-        """Return what the parent has counted: each child counts for itself."""
-        return Figures(len(self._children), len(self.in_flight), self._accepted, len(self.refused), 0)
+        """Return what was counted: in the parent, of all; in a child, of itself and of what the parent knew when it was made."""
+        here = self._others + (self._connection is not None)
+        connections = here + len(self._children) + len(self._turned_away)
+        return Figures(connections, len(self.in_flight), self._accepted, len(self.refused), self._timed_out)

@@ -198,6 +198,8 @@ class ThreadedConnection:
         conversation = self.conversation
         if self._lingering or (conversation is not None and conversation.phase is Phase.IDLE):
             self._wake(socket.SHUT_RD)
+        elif conversation is not None and conversation.interactive:
+            conversation.stop()  # a pump does not look whether the core stops
 
     def abort(self) -> None:
         """The server has waited long enough."""

@@ -16,6 +16,7 @@ from anycore.cores import Listener, load_core
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
+from anycore.kernel.tally import Tally
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.errors import StartupError
@@ -27,6 +28,7 @@ from anycore.services.system import System
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
 
     from anycore.conversations.base import Conversation
     from anycore.conversations.site import Page
@@ -53,11 +55,14 @@ class Server:
         self.urls: list[str] = []
         self.kernel = Kernel(debug=settings.server.debug)
         self.incidents = Incidents()
-        self.plugins = Plugins(self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine)
+        self.plugins = Plugins(
+            self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine, self._changing
+        )
         try:
             core = load_core(settings.server.core)
             self.plugins.load()
             self.core = core(self._listen(settings.listen), settings.core_limits)
+            self.core.tally = Tally(self.kernel.registry, self.incidents)
         except LookupError as error:
             self._release()
             raise StartupError(str(error.args[0])) from error
@@ -66,6 +71,9 @@ class Server:
 
     def _run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.core.run_coroutine(coroutine)
+
+    def _changing(self) -> AbstractContextManager[object]:
+        return self.core.changing()
 
     def _listen(self, listeners: Sequence[ListenSettings]) -> list[Listener]:
         made: list[Listener] = []

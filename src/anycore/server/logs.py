@@ -17,17 +17,26 @@ _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object for each record, in one line: time (UTC), level, logger, message, and exception if there is one."""
+    """One JSON object for each record, in one line: time (UTC), level, logger, message, and exception if there is one.
+
+    Records of a process that was forked later, as the forking core does, have its number as well, in `process`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON, in ASCII."""
         moment = datetime.fromtimestamp(record.created, UTC)
-        fields = {
+        fields: dict[str, object] = {
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if record.process != self._process:
+            fields["process"] = record.process
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields)
@@ -35,6 +44,8 @@ class JsonFormatter(logging.Formatter):
 
 class PrettyFormatter(logging.Formatter):
     """Records for people: local time, level, logger, message; the lines that follow are indented.
+
+    The logger of a process that was forked later has its number after it, in brackets.
 
     What a peer sent can neither pretend to be another record nor steer the terminal.
 
@@ -45,6 +56,7 @@ class PrettyFormatter(logging.Formatter):
     def __init__(self, *, colour: bool = False) -> None:
         super().__init__()
         self.colour = colour
+        self._process = os.getpid()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record for people."""
@@ -52,7 +64,8 @@ class PrettyFormatter(logging.Formatter):
         level = f"{record.levelname:8}"
         if self.colour:
             level = f"\x1b[{_COLOURS.get(record.levelname, '0')}m{level}\x1b[0m"
-        text = f"{record.name}: {record.getMessage()}"
+        process = f"[{record.process}]" if record.process != self._process else ""
+        text = f"{record.name}{process}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).replace("\n", "\n    ")

@@ -6,6 +6,7 @@ import inspect
 import logging
 import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from anycore.dialects.loader import Loaded, load_plugins, load_unit
@@ -15,6 +16,7 @@ from anycore.server import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from anycore.kernel.registry import Entry, Registry
@@ -33,6 +35,7 @@ class Plugins:
         sources: What the operator named; see `find_units`.
         settings: The tables `[plugin.NAME]` of the configuration, by plugin name.
         run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        changing: Makes the context in which plugins may be loaded again; see `Core.changing`.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Plugins:
         sources: Sequence[str],
         settings: Mapping[str, Mapping[str, Any]],
         run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
+        changing: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        self._changing = changing
         self._registry = registry
         self._sources = tuple(sources)
         self._settings = settings
@@ -112,7 +117,7 @@ class Plugins:
         Returns:
             The names of the plugins that were added, swapped or removed.
         """
-        with self._lock:
+        with self._changing(), self._lock:
             return self._reload(everything) if self._serving else []
 
     def _reload(self, everything: bool) -> list[str]:
