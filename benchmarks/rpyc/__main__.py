@@ -29,6 +29,7 @@ class Run:
         self.failures: dict[Cell, str] = {}
         self.idle_failures: dict[str, str] = {}
         self.idle_bytes: dict[str, float] = {}
+        self.repeated: list[str] = []
         self._idle = idle
         self._processor = processor
         self._samples: dict[Cell, list[Sample]] = {cell: [] for cell in cells}
@@ -55,7 +56,8 @@ class Run:
                 continue
             group, row = cell
             try:
-                sample = measure(replay, group, row, self._servers[row.server], seconds, load_processor)
+                server = self._servers[row.server]
+                sample = measure(replay, group, row, server, seconds, load_processor, self.repeated)
                 self._samples[cell].append(sample)
             except (LoadError, UnusableError, OSError) as error:
                 self._fail(cell, error)
@@ -150,9 +152,11 @@ def main() -> int:
     print(table(results, run.failures))
     if run.idle_bytes or run.idle_failures:
         print(idle_table(run.idle_bytes, run.idle_failures))
+    for reason in run.repeated:
+        print(f"measured again: {reason}")
     if chosen.json:
         idle = {"bytes": run.idle_bytes, "failures": run.idle_failures}
-        data = {"environment": about, **as_data(results, run.failures), "idle": idle}
+        data = {"environment": about, **as_data(results, run.failures), "idle": idle, "repeated": run.repeated}
         chosen.json.write_text(json.dumps(data, indent=1) + "\n")
     failed = len(run.failures) + len(run.idle_failures)
     if failed:

@@ -43,8 +43,12 @@ class InterruptedLoadError(LoadError):
     """The load took far longer than it was told to."""
 
 
-def measure(replay: Path | None, group: Group, row: Row, server: Server, seconds: float, processor: int) -> Sample:
+def measure(
+    replay: Path | None, group: Group, row: Row, server: Server, seconds: float, processor: int, repeated: list[str]
+) -> Sample:
     """Measure one row for some seconds, the load on `processor`; again where something stood still meanwhile.
+
+    What is measured again is entered into `repeated`, with the reason.
 
     Raises:
         LoadError: a wrong answer, a refusal, a connection that ended, no answer for 10 s, or no undisturbed time.
@@ -55,12 +59,12 @@ def measure(replay: Path | None, group: Group, row: Row, server: Server, seconds
         except LoadError as error:
             if attempt == ATTEMPTS or not _stood_still(error):
                 raise
-            sys.stderr.write(f"again: {group.name}, {row.name}: {error}\n")
+            repeated.append(f"{group.name}, {row.name}: {error}")
     raise AssertionError
 
 
 def _stood_still(error: LoadError) -> bool:
-    # On a shared virtual machine single processes do so for 10 to 20 s now and then. A server that hangs does so every time.
+    # Any row, the raw ones included, has been seen to do so for 10 to 20 s on a busy virtual machine, for no reason found.
     return (
         isinstance(error, InterruptedLoadError)
         or isinstance(error.__cause__, TimeoutExpired)
