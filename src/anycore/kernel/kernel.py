@@ -196,8 +196,9 @@ class Kernel:
 
     @staticmethod
     def _record(call: Call, outcome: Outcome, started: int) -> Outcome:
-        if call.method is not None:
-            call.method.statistics.end(_now() - started, failed=outcome.fault is not None)
+        method = call.method
+        if method is not None:
+            method.statistics.end(_now() - started, failed=outcome.fault is not None)
         return outcome
 
 

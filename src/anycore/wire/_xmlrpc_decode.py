@@ -21,18 +21,6 @@ _T = TypeVar("_T")
 
 # The one attribute that is common: Apache's clients bind the prefix of their extensions on each document.
 _PREFIX: Final = r'(?: xmlns:ex="[^<&"]*+")?+'
-# Calls with a few scalar parameters, which most calls are, take one match each. By the number of parameters.
-_FLAT_PARAM: Final = (
-    rf"<param>{S}<value>(?:{S}<(?P<type%d>[A-Za-z0-9.]++)>)?+([^<]*+)(?(type%d)</(?P=type%d)>{S})</value>{S}</param>{S}"
-)
-_FLAT_CALLS: Final = tuple(
-    re.compile(
-        rf"{S}<methodCall>{S}<methodName>([^<]*+)</methodName>{S}<params>{S}"
-        + "".join(_FLAT_PARAM % (index, index, index) for index in range(count))
-        + rf"</params>{S}</methodCall>{S}"
-    ).fullmatch
-    for count in range(5)
-)
 _CALL: Final = re.compile(rf"{S}<methodCall{_PREFIX}>{S}<methodName>([^<]*+)</methodName>{S}<params>{S}").fullmatch
 _CALL_END: Final = re.compile(rf"{S}</params>{S}</methodCall>{S}").fullmatch
 _BARE_CALL: Final = re.compile(
@@ -74,13 +62,6 @@ def parse(walk: Callable[[str, int], _T], text: str, max_depth: int, max_values:
 
 def walk_call(text: str, max_depth: int) -> tuple[str, list[Any]]:
     """Return the method and the parameters of a <methodCall>, or raise `Refusal`."""
-    count = text.count("<param>")
-    if count < len(_FLAT_CALLS) and "&" not in text:
-        flat = _FLAT_CALLS[count](text)
-        if flat is not None:
-            found = _flat(flat.groups())
-            if found is not None:
-                return found
     pieces = split(text)
     if len(pieces) == 1:
         start = _BARE_CALL(text)
@@ -99,19 +80,6 @@ def walk_call(text: str, max_depth: int) -> tuple[str, list[Any]]:
     if not method:
         raise Refusal("<methodName> is empty; expected the name of a method")
     return method, params
-
-
-def _flat(groups: tuple[Any, ...]) -> tuple[str, list[Any]] | None:
-    """Return a call whose parameters are scalars, or None where the long way has to say what is wrong with it."""
-    method = groups[0].strip(" \t\n")
-    params: list[Any] = []
-    try:
-        for index in range(1, len(groups), 2):
-            convert = CONVERTERS[groups[index]]
-            params.append(groups[index + 1] if convert is None else convert(groups[index + 1]))
-    except (Refusal, KeyError):
-        return None
-    return (method, params) if method else None
 
 
 def walk_response(text: str, max_depth: int) -> tuple[bool, Any]:

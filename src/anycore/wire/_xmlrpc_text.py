@@ -84,7 +84,7 @@ _UTF8_DECLARATIONS: Final = frozenset(
     for encoding in ("", f" encoding={q}utf-8{q}", f" encoding={q}UTF-8{q}")
     for space in ("", " ")
 )
-_UTF8_NAMES: Final = frozenset((None, "utf-8", "UTF-8", "utf8"))
+UTF8_NAMES: Final = frozenset((None, "utf-8", "UTF-8", "utf8"))
 
 # XML 1.0 production 2, as far as single bytes of UTF-8 can tell; a carriage return is normalised away first.
 _LEGAL: Final = b"\t\n" + bytes(range(0x20, 0x100))
@@ -110,7 +110,7 @@ def read_document(body: bytes, charset: str | None) -> str:
     else:
         rest = body
         plain = body[:1] == b"<" and body[1:2] > b" "
-    if plain and charset in _UTF8_NAMES:
+    if plain and charset in UTF8_NAMES:
         return _characters(rest)
     text = _undeclared(_decoded(body, charset))
     try:

@@ -6,10 +6,10 @@ Heads in pieces, bodies and the order of requests on a connection live elsewhere
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 from httptools import HttpRequestParser
 
 from anycore.wire.errors import RemoteProtocolError
@@ -41,8 +41,7 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One complete request.
 
     Attributes:
@@ -66,8 +65,7 @@ class Request:
     keep_alive: bool
 
 
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct):
     """A request whose body is still to come.
 
     Attributes:

@@ -23,7 +23,8 @@ from typing import Any, Final
 
 from anycore.wire._xmlrpc_decode import parse, walk_call, walk_response
 from anycore.wire._xmlrpc_encode import checked, checked_params, element, printable
-from anycore.wire._xmlrpc_text import read_document
+from anycore.wire._xmlrpc_flat import flat_call
+from anycore.wire._xmlrpc_text import UTF8_NAMES, read_document
 from anycore.wire.errors import LocalProtocolError, RemoteProtocolError
 from anycore.wire.faults import INVALID_REQUEST, Fault
 
@@ -56,6 +57,10 @@ def decode_call(
         RemoteProtocolError: With code PARSE_ERROR when the bytes are no well-formed XML, INVALID_REQUEST when they are
             XML but no call, or exceed a limit. The message says where.
     """
+    if charset is None or charset in UTF8_NAMES:
+        flat = flat_call(body)
+        if flat is not None and len(flat[1]) <= max_values:
+            return flat
     return parse(walk_call, read_document(body, charset), max_depth, max_values)
 
 
