@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
@@ -27,6 +28,7 @@ _MAX_LEAVING: Final = 256
 _MAX_OUT: Final = 64
 """Jobs of one connection that may be out at a time, quick ones aside; others wait for their turn."""
 _PIECE: Final = 1 << 16
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 
 
 class AsyncioConnection(asyncio.Protocol):
@@ -127,7 +129,15 @@ class AsyncioConnection(asyncio.Protocol):
             else:
                 self._later = deque((*(self._later or ()), *jobs))
                 self._run_later()
+        elif self.conversation.interactive:
+            self._acknowledge()
         self.flush()
+
+    def _acknowledge(self) -> None:
+        """Tell the peer at once that half a message has come: RPyC's own, with Nagle's algorithm on, holds the rest back until then."""
+        raw = self.transport.get_extra_info("socket")
+        if _QUICKACK and raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _run_later(self) -> None:
         """Run jobs of which the peer has sent many, a few at a time, for as long as it takes the answers."""
