@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import logging
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
