@@ -78,7 +78,7 @@ class Root(click.Group):
         except KeyboardInterrupt:
             raise click.exceptions.Exit(Exit.INTERRUPTED) from None
         except click.ClickException as error:
-            if error.__cause__ is not None and _debugging(ctx):
+            if error.__cause__ is not None and debugging(ctx):
                 traceback.print_exception(error.__cause__)
             raise
         except (click.Abort, click.exceptions.Exit):
@@ -86,13 +86,14 @@ class Root(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise
-            if _debugging(ctx):
+            if debugging(ctx):
                 traceback.print_exception(error)
             message = f"{type(error).__name__}: {error}; this is a bug in Anycore: report it with the output of --debug"
             raise Failure(message, Exit.BUG) from error
 
 
-def _debugging(ctx: click.Context) -> bool:
+def debugging(ctx: click.Context) -> bool:
+    """Tell whether tracebacks are wanted: by `--debug`, or by ANYCORE_DEBUG."""
     return bool(ctx.meta.get(_DEBUG)) or os.environ.get("ANYCORE_DEBUG", "").lower() in ("1", "true", "yes", "on")
 
 

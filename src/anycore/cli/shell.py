@@ -19,7 +19,7 @@ from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure, calling
 from anycore.cli.options import SettingsCommand, settings_options
 from anycore.cli.remote import client, speaks_rpyc, telling
-from anycore.cli.root import asked_for_tracebacks
+from anycore.cli.root import debugging
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def shell(ctx: click.Context, /, url: str, config: str | None, **options: Any) -
     """
     with client(url, config, options) as server:
         namespace = _namespace(server, url)
-        prompt = Prompt(namespace, debug=asked_for_tracebacks(ctx) or bool(os.environ.get("ANYCORE_DEBUG")))
+        prompt = Prompt(namespace, debug=debugging(ctx))
         if sys.stdin.isatty():
             with _readline(server, namespace):
                 prompt.interact(banner=_banner(url, namespace), exitmsg="")
