@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
 from anycore.kernel.call import Mode
 from anycore.objects.extensions import CANCEL, QUESTION
+from anycore.objects.link import NoLink
 from anycore.wire import rpyc_constants as wire
 from anycore.wire.errors import RemoteProtocolError
 from anycore.wire.rpyc import FrameDecoder
@@ -365,7 +366,10 @@ class RpycConversation(Conversation):
         self._blame(RemoteProtocolError(f"the peer took too long ({self.phase.value})", 0))
 
     def refuse(self, reason: str) -> None:
-        """Close; the protocol has no answer before a request, so the log has the reason."""
+        """Close; the protocol has no answer before a request, so the log has the reason. The service, which knows of nothing, is not told."""
+        if getattr(self.connection, "link", None) is None:
+            self.connection.link = NoLink()
+            self.connection.on_end = None
         self._blame(RemoteProtocolError(reason, 0))
 
     def stop(self) -> None:

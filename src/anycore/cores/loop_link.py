@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from anycore.objects.link import Link
@@ -65,7 +63,7 @@ class LoopLink(Link):
         if threading.get_ident() == self._thread:
             message = "waiting for the peer here would hold up the event loop, which brings the answer: use `await`, or a plain method"
             raise RuntimeError(message)
-        gate: SimpleQueue[None] = SimpleQueue()
+        gate = threading.Event()
         result.open_when_settled(gate)
         inside = self._conversation.inside
         if inside:
@@ -73,8 +71,7 @@ class LoopLink(Link):
             if jobs:
                 self._loop.call_soon_threadsafe(self._run, jobs)
         try:
-            with suppress(Empty):
-                gate.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            gate.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         finally:
             if inside:
                 self._conversation.resume()

@@ -14,8 +14,6 @@ import logging
 import threading
 import time
 from collections import deque
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +75,7 @@ class Pump(Link):
         self._outbox: deque[bytes] = deque()
         self._ahead: deque[bytes] = deque()
         self._ready: deque[Job] = deque()
-        self._followers: deque[SimpleQueue[None]] = deque()
+        self._followers: deque[threading.Event] = deque()
         self._workers: set[threading.Thread] = set()
         self._failure = ""
         self._here = _Here()
@@ -93,6 +91,9 @@ class Pump(Link):
         if self.ended:
             message = f"the connection has ended: {self._conversation.connection.end_reason or 'closed'}"
             raise EOFError(message)
+        self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
         self._outbox.append(data)
         self._drain(self._stall_seconds)
 
@@ -252,19 +253,18 @@ class Pump(Link):
     def _promote(self) -> None:
         """Wake the thread that has slept longest, to read."""
         try:
-            self._followers.popleft().put(None)
+            self._followers.popleft().set()
         except IndexError:
             return  # nobody sleeps
 
     def _follow(self, result: AsyncResult | None, deadline: float | None) -> None:
         """Sleep until the result is settled or it falls to this thread to read."""
-        gate: SimpleQueue[None] = SimpleQueue()
+        gate = threading.Event()
         self._followers.append(gate)
         if result is not None:
             result.open_when_settled(gate)
         if self._reading.locked() and not self.ended and not (result is not None and result.settled):
-            with suppress(Empty):
-                gate.get(timeout=TICK if deadline is None else min(TICK, max(0.0, deadline - time.monotonic())))
+            gate.wait(TICK if deadline is None else min(TICK, max(0.0, deadline - time.monotonic())))
         try:
             self._followers.remove(gate)
         except ValueError:
@@ -338,8 +338,7 @@ class Pump(Link):
         self._ready.extend(self._conversation.finish(job))
         data = self._conversation.take()
         if data and not self.ended:
-            self._outbox.append(data)
-            self._drain(self._stall_seconds)
+            self._transmit(data)
 
     def _hire(self, job: Job) -> None:
         """Have a job done by a thread of its own."""

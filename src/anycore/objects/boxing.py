@@ -9,7 +9,7 @@ from weakref import ref
 
 from anycore.objects.builtin_names import builtin_classes
 from anycore.objects.proxy import Proxy, make_class
-from anycore.wire.brine import dumpable
+from anycore.wire.brine import Encoded, dumpable
 from anycore.wire.rpyc_constants import INSPECT, LOCAL_REF, REMOTE_REF, TUPLE, VALUE
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _BUILTINS: Final = builtin_classes()
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, bytes, str})
+_SHORT: Final = 4
 _MAX_CLASSES: Final = 10_000
-_HERE: Final = object()
+HERE: Final = object()
 """The label of an object of ours that was looked up already. It is no number, so no peer can send it."""
 _get = object.__getattribute__
 
@@ -66,10 +67,7 @@ class Boxer:
         if kind in _PLAIN:
             return (VALUE, obj)
         if kind is tuple:
-            if dumpable(obj):
-                return (VALUE, obj)
-            box = self.box
-            return (TUPLE, tuple([(VALUE, item) if type(item) in _PLAIN else box(item, lent) for item in obj]))
+            return self.box_tuple(obj, lent)
         if getattr(kind, "____proxy__", False) is True and _get(obj, "____conn__") is self._connection:
             return _get(obj, "____boxed__")
         if dumpable(obj):
@@ -77,6 +75,27 @@ class Boxer:
         entry = self._table.enter(obj)
         lent.append(entry)
         return entry.boxed
+
+    def box_tuple(self, obj: tuple[Any, ...], lent: list[Entry]) -> Any:
+        """Return the boxed form of a tuple, in which a value that is `Encoded` is taken for boxed already; see `box`."""
+        # Arguments are such a tuple, short and with a proxy in front: to look through it twice would show.
+        if len(obj) > _SHORT and dumpable(obj):
+            return (VALUE, obj)
+        items: list[Any] = []
+        plain = True
+        for item in obj:
+            kind = type(item)
+            if kind in _PLAIN:
+                items.append((VALUE, item))
+            elif kind is Encoded:
+                items.append(item)
+                plain = False
+            else:
+                boxed = self.box(item, lent)
+                items.append(boxed)
+                if type(boxed) is not tuple or boxed[0] != VALUE:
+                    plain = False
+        return (VALUE, obj) if plain else (TUPLE, tuple(items))
 
     def unlend(self, lent: list[Entry]) -> None:
         """Take back references that were not sent after all."""
@@ -96,10 +115,26 @@ class Boxer:
             return boxed
         label, value = boxed
         if label == TUPLE and type(value) is tuple:
+            ready = []
+            for item in value:
+                if type(item) is tuple and len(item) == 2:
+                    label, content = item
+                    if label == VALUE:
+                        ready.append(content)
+                        continue
+                    if label == LOCAL_REF:
+                        try:
+                            ready.append(self._table.find(content))
+                            continue
+                        except KeyError:
+                            break
+                break
+            else:
+                return (HERE, tuple(ready))
             return (TUPLE, tuple([self.receive(item) for item in value]))
         if label == LOCAL_REF:
             try:
-                return (_HERE, self._table.find(value))
+                return (HERE, self._table.find(value))
             except KeyError:
                 return boxed
         return boxed
@@ -116,7 +151,7 @@ class Boxer:
         except (TypeError, ValueError):
             message = f"a boxed value is a pair of label and value, not {boxed!r:.100}"
             raise ValueError(message) from None
-        if label is _HERE or label == VALUE:
+        if label is HERE or label == VALUE:
             return value
         if label == TUPLE and type(value) is tuple:
             return self._items(value)

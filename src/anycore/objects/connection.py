@@ -6,14 +6,13 @@ import asyncio
 import itertools
 import logging
 import time
-from threading import get_ident, local
-from types import CoroutineType, MethodType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
 
-from anycore.kernel.call import Mode
+from anycore.objects.answering import Answering, Here
 from anycore.objects.boxing import Boxer
 from anycore.objects.config import make_config
-from anycore.objects.exceptions import ExceptionLoader, dump
+from anycore.objects.exceptions import ExceptionLoader
 from anycore.objects.extensions import ANSWER, CANCEL, EXTENSIONS, QUESTION
 from anycore.objects.handlers import HANDLERS
 from anycore.objects.inspection import Inspector
@@ -23,6 +22,7 @@ from anycore.objects.proxy import is_proxy
 from anycore.objects.result import AsyncResult
 from anycore.objects.table import ObjectTable
 from anycore.wire import rpyc_constants as wire
+from anycore.wire.brine import Encoded
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.rpyc import MessageCodec
 
@@ -37,33 +37,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.rpyc")
 _numbers = itertools.count(1)
-_QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT, CANCEL})
 _inspector: Final = Inspector()
 _object = object.__getattribute__
+_NOTHING: Final = Encoded((wire.VALUE, ()))
+"""No named arguments, as nearly always, ready to be sent."""
 
 
-class Keeper(Protocol):
-    """What `Connection.handle` leaves its results with."""
-
-    kept: Any
-    raised: BaseException | None
-    cancelled: bool
-    task: asyncio.Task[Any] | None
-
-
-class _Here(local):
-    """What the running thread is at.
-
-    Attributes:
-        threads: With bind_threads: the thread that this one is towards the peer, and the peer's thread that it answers.
-        keeper: What the results of the request that runs are left with.
-    """
-
-    threads = (0, 0)
-    keeper: Keeper | None = None
-
-
-class Connection:
+class Connection(Answering):
     """One end of a connection, the same at both ends.
 
     Args:
@@ -116,7 +96,7 @@ class Connection:
         self._given_up: set[int] = set()
         self._alive = [True]  # whoever takes the item out ends the connection
         self._open = [True]  # whoever takes the item out closes it
-        self._here = _Here()
+        self._here = Here()
         self._extended: bool | None = None  # whether the peer is one of ours; None: not known yet
         self._to_cancel: list[int] = []
         self._remote_root: Any = None
@@ -156,6 +136,16 @@ class Connection:
             OverflowError: When too many requests wait for their answers.
             LocalProtocolError: When an argument cannot be sent, as text that has no UTF-8.
         """
+        return self._request(handler, args, timeout)
+
+    def call(self, proxy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a proxy of this connection and wait for what it returns; as `sync_request` of CALL, which it is the shorter way of."""
+        if kwargs:
+            return self.sync_request(wire.CALL, proxy, args, tuple(kwargs.items()))
+        limit = limit_of(self, self.config["sync_request_timeout"])
+        return self._request(wire.CALL, (proxy, args, _NOTHING), limit).value
+
+    def _request(self, handler: int, args: tuple[Any, ...], timeout: float | None) -> AsyncResult:
         if self.closed:
             raise self._eof()
         pending = self._pending
@@ -165,7 +155,7 @@ class Connection:
         lent: list[Entry] = []
         seq = next(self._seq)
         try:
-            boxed = self._boxer.box(args, lent)
+            boxed = self._boxer.box_tuple(args, lent)
             result = pending[seq] = AsyncResult(self, seq, timeout)
             if self.codec.bind_threads:
                 data = self.codec.encode_request(seq, handler, boxed, *self._threads())
@@ -176,7 +166,7 @@ class Connection:
             pending.pop(seq, None)
             self._boxer.unlend(lent)
             raise
-        if self._has_ended() and pending.pop(seq, None) is not None:  # meanwhile, and not told
+        if not self._alive and pending.pop(seq, None) is not None:  # ended meanwhile, and not told
             raise self._eof()
         return result
 
@@ -193,7 +183,7 @@ class Connection:
             BaseException: What the peer raised.
         """
         limit = limit_of(self, self.config["sync_request_timeout"])
-        return self.async_request(handler, *args, timeout=limit).value
+        return self._request(handler, args, limit).value
 
     def timeout(self, seconds: float | None) -> AbstractContextManager[None]:
         """Limit the time of each request that a block makes, in this thread: ``with conn.timeout(2): conn.root.f()``.
@@ -358,130 +348,6 @@ class Connection:
         callbacks = result.settle(sent if failed else self._boxer.receive(sent), failed=failed)
         return [_bound(callback, result) for callback in callbacks] if callbacks else ()
 
-    def handle(
-        self, seq: int, handler: Any, boxed: Any, keep: Keeper | None = None, threads: tuple[int, int] = (0, 0)
-    ) -> bytes:
-        """Do what the peer asks.
-
-        Args:
-            seq: The request's number.
-            handler: What is asked.
-            boxed: The arguments.
-            keep: Gets the result, which must not go before the answer is sent: a reference of the peer's that the answer returns
-                would be given back too early. And gets what is to be raised in the serving thread as well.
-            threads: With bind_threads: the sender and the receiver of the request.
-
-        Returns:
-            The frame of the answer; empty where none is due.
-        """
-        bound = self.codec.bind_threads
-        lent: list[Entry] = []
-        here, outer = self._here, self._here.keeper
-        here.keeper = keep
-        try:
-            if bound:
-                result = self._bound(handler, boxed, threads)
-            else:
-                result = self._answer(handler, boxed)
-            if handler == wire.CLOSE:
-                return b""
-            answer = self._boxer.box(result, lent)
-            if keep is not None:
-                keep.kept = result
-            if bound:
-                return self.codec.encode_reply(seq, answer, threads[1] or get_ident(), threads[0])
-            return self.codec.encode_reply(seq, answer)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the peer that caused it
-            self._boxer.unlend(lent)
-            if keep is not None and self._propagates(error):
-                keep.raised = error
-            return self._refusal(seq, error, threads)
-        finally:
-            here.keeper = outer
-
-    def _propagates(self, error: BaseException) -> bool:
-        return (isinstance(error, KeyboardInterrupt) and self.config["propagate_KeyboardInterrupt_locally"]) or (
-            isinstance(error, SystemExit) and self.config["propagate_SystemExit_locally"]
-        )
-
-    def _bound(self, handler: Any, boxed: Any, threads: tuple[int, int]) -> Any:
-        """Do what the peer asks, as the thread that it means: what we ask meanwhile is meant for its thread that waits."""
-        here, outer = self._here, self._here.threads
-        here.threads = (threads[1] or get_ident(), threads[0])
-        try:
-            return self._answer(handler, boxed)
-        finally:
-            here.threads = outer
-
-    def mode(self, handler: int, boxed: Any) -> Mode:
-        """Tell where a request of the peer runs: inline what cannot run code of a service, in a worker what can.
-
-        An object may say so itself, by a method `____mode__` of its type that takes the handler's number.
-
-        Args:
-            handler: What is asked.
-            boxed: The arguments, as they came or as `receive` returned them.
-        """
-        if handler in _QUICK:
-            return Mode.QUICK
-        try:
-            label, obj = boxed[1][0]
-            if label == wire.LOCAL_REF:
-                obj = self.table.find(obj)
-        except (TypeError, ValueError, KeyError, IndexError):
-            return Mode.QUICK  # it will fail, which is quick
-        if type(obj) is MethodType:
-            obj = obj.__self__
-        says = getattr(type(obj), "____mode__", None)
-        if says is None or is_proxy(obj):
-            return Mode.BLOCKING
-        mode: Mode = says(obj, handler)
-        return mode
-
-    def refuse(self, seq: int, reason: str, threads: tuple[int, int] = (0, 0)) -> bytes:
-        """Return the frame that refuses a request at a limit."""
-        return self._refusal(seq, RuntimeError(reason), threads)
-
-    def _answer(self, handler: Any, boxed: Any) -> Any:
-        if handler == wire.DEL:
-            return self.handlers[wire.DEL](self, *self._dropped(boxed))
-        try:
-            function = self.handlers[handler]
-        except (KeyError, TypeError):
-            message = f"there is no request number {handler!r:.40}; they go from 1 to {wire.INSTANCECHECK}"
-            raise ValueError(message) from None
-        return self.finished(function(self, *self._boxer.unbox(boxed)))
-
-    def finished(self, result: Any) -> Any:
-        """Return a result; of a coroutine, what comes of it, waited for. It can be cancelled meanwhile."""
-        if type(result) is not CoroutineType:
-            return result
-        keeper = self._here.keeper
-        return self.run_coroutine(result if keeper is None else _watched(result, keeper))
-
-    def _dropped(self, boxed: Any) -> tuple[Any, ...]:
-        """Return the id pack and the count of a DEL, whose object is not looked at."""
-        try:
-            (label, pack), *count = boxed[1]
-        except (TypeError, ValueError):
-            label, pack, count = 0, None, []
-        if label != wire.LOCAL_REF:
-            message = f"DEL takes a reference and a count, not {boxed!r:.100}"
-            raise ValueError(message)
-        return (pack, *(self.unbox(part) for part in count))
-
-    def _refusal(self, seq: int, error: BaseException, threads: tuple[int, int]) -> bytes:
-        if not isinstance(error, StopIteration):
-            self.last_traceback = error.__traceback__
-            logger = self.config["logger"] or _log
-            logger.debug("%s: request %d failed", self, seq, exc_info=error)
-        ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
-        try:
-            return self.codec.encode_exception(seq, dump(error, self.config, self.codec.dialect), *ids)
-        except Exception as second:  # noqa: BLE001 - an exception that cannot be told is told by its type
-            told = RuntimeError(f"{type(error).__name__}, which cannot be told: {type(second).__name__}")
-            return self.codec.encode_exception(seq, dump(told, self.config), *ids)
-
     # The end.
 
     def close(self) -> None:
@@ -551,27 +417,12 @@ class Connection:
             self._remote_root = None
             self.link.close()
 
-    def _has_ended(self) -> bool:
-        return not self._alive
-
     def is_local(self, proxy: Any) -> bool:
         """Tell whether an object is a proxy of this connection."""
         return is_proxy(proxy) and _object(proxy, "____conn__") is self
 
     def _eof(self) -> EOFError:
         return EOFError(f"the connection has ended: {self.end_reason or 'closed'}")
-
-
-async def _watched(coroutine: Coroutine[Any, Any, Any], keeper: Keeper) -> Any:
-    """Run a coroutine in a way that `RequestJob.cancel` can stop."""
-    keeper.task = asyncio.current_task()
-    if keeper.cancelled:
-        coroutine.close()
-        raise asyncio.CancelledError
-    try:
-        return await coroutine
-    finally:
-        keeper.task = None
 
 
 def _bound(callback: Callable[[AsyncResult], Any], result: AsyncResult) -> Callable[[], None]:

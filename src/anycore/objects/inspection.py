@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from threading import RLock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -60,7 +59,6 @@ class Inspector:
     """Remembers the routines of types, ready to be sent. One may serve any number of connections. Safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = RLock()  # a finaliser that runs inside may need it again
         self._known: WeakKeyDictionary[type, Encoded] = WeakKeyDictionary()
 
     def routines(self, obj: Any) -> Encoded:
@@ -68,12 +66,10 @@ class Inspector:
         cls = type(obj)
         if issubclass(cls, type):  # not isinstance(), which would ask a proxy's peer
             return _encoded(_of_mro((*_bases(cls), *_bases(obj))))
-        with self._lock:
-            found = self._known.get(cls)
+        found = self._known.get(cls)
         if found is None:
             found = _encoded(routines_of(cls))
-            with self._lock:
-                self._known[cls] = found
+            self._known[cls] = found  # no lock: of two threads that find out the same, one does it in vain
         return found
 
 

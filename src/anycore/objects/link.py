@@ -56,3 +56,17 @@ class Link(abc.ABC):
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 where there is none."""
         return -1
+
+
+class NoLink(Link):
+    """What a connection has that ends before it has begun."""
+
+    def send(self, data: bytes) -> None:
+        """There is nobody to send to."""
+        raise EOFError(f"the connection was refused; {len(data)} bytes cannot be sent")
+
+    def wait(self, result: AsyncResult, deadline: float | None) -> None:
+        """Return: nothing will come."""
+
+    def close(self) -> None:
+        """There is nothing to close."""

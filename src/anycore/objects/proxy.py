@@ -10,7 +10,6 @@ from anycore.objects.inspection import LOCAL_ATTRS
 from anycore.wire.brine import Encoded
 from anycore.wire.rpyc_constants import (
     BUFFITER,
-    CALL,
     CALLATTR,
     CMP,
     CTXEXIT,
@@ -200,7 +199,7 @@ def _method(name: str, doc: str | None) -> Callable[..., Any]:
     if name == "__call__":
 
         def method(_self: Proxy, /, *args: Any, **kwargs: Any) -> Any:
-            return _get(_self, "____conn__").sync_request(CALL, _self, args, tuple(kwargs.items()) if kwargs else ())
+            return _get(_self, "____conn__").call(_self, args, kwargs)
 
     elif name in _SLICING:
 

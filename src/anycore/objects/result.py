@@ -10,7 +10,7 @@ from anycore.wire.rpyc_constants import VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from queue import SimpleQueue
+    from threading import Event
 
     from anycore.objects.connection import Connection
 
@@ -82,7 +82,7 @@ class AsyncResult:
         self._value: Any = None
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._callbacks: list[Callable[[AsyncResult], Any]] = []
-        self._gates: list[SimpleQueue[None]] = []
+        self._gates: list[Event] = []
         self.settled = False
 
     def __repr__(self) -> str:
@@ -195,7 +195,7 @@ class AsyncResult:
     def _open_gates(self) -> None:
         while self._gates:
             try:
-                self._gates.pop().put(None)
+                self._gates.pop().set()
             except IndexError:
                 return  # taken by another thread just now
 
@@ -208,8 +208,8 @@ class AsyncResult:
                 break
         return taken
 
-    def open_when_settled(self, gate: SimpleQueue[None]) -> None:
-        """Put something into a queue, on which the caller waits, as soon as this is settled."""
+    def open_when_settled(self, gate: Event) -> None:
+        """Set an event, for which the caller waits, as soon as this is settled."""
         self._gates.append(gate)
         if self.settled:
             self._open_gates()

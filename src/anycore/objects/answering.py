@@ -1,0 +1,205 @@
+"""What becomes of the peer's requests at one end of a connection: where each runs, what it does, and the frame of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from threading import get_ident, local
+from types import CoroutineType, MethodType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from anycore.kernel.call import Mode
+from anycore.objects.boxing import HERE
+from anycore.objects.exceptions import dump
+from anycore.objects.extensions import CANCEL
+from anycore.objects.proxy import is_proxy
+from anycore.wire import rpyc_constants as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+    from anycore.objects.boxing import Boxer
+    from anycore.objects.table import Entry
+    from anycore.wire.rpyc import MessageCodec
+
+_log = logging.getLogger("anycore.rpyc")
+_QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT, CANCEL})
+
+
+class Keeper(Protocol):
+    """What `Connection.handle` leaves its results with."""
+
+    kept: Any
+    raised: BaseException | None
+    cancelled: bool
+    task: asyncio.Task[Any] | None
+
+
+class Here(local):
+    """What the running thread is at.
+
+    Attributes:
+        threads: With bind_threads: the thread that this one is towards the peer, and the peer's thread that it answers.
+        keeper: What the results of the request that runs are left with.
+    """
+
+    threads = (0, 0)
+    keeper: Keeper | None = None
+
+
+class Answering:
+    """The half of a connection that answers. The attributes are `Connection`'s, which has their description."""
+
+    codec: MessageCodec
+    config: dict[str, Any]
+    handlers: dict[int, Callable[..., Any]]
+    last_traceback: TracebackType | None
+    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]
+    _boxer: Boxer
+    _here: Here
+
+    def handle(
+        self, seq: int, handler: Any, boxed: Any, keep: Keeper | None = None, threads: tuple[int, int] = (0, 0)
+    ) -> bytes:
+        """Do what the peer asks.
+
+        Args:
+            seq: The request's number.
+            handler: What is asked.
+            boxed: The arguments.
+            keep: Gets the result, which must not go before the answer is sent: a reference of the peer's that the answer returns
+                would be given back too early. And gets what is to be raised in the serving thread as well.
+            threads: With bind_threads: the sender and the receiver of the request.
+
+        Returns:
+            The frame of the answer; empty where none is due.
+        """
+        bound = self.codec.bind_threads
+        lent: list[Entry] = []
+        here, outer = self._here, self._here.keeper
+        here.keeper = keep
+        try:
+            if bound:
+                result = self._bound(handler, boxed, threads)
+            else:
+                result = self._answer(handler, boxed)
+            if handler == wire.CLOSE:
+                return b""
+            answer = self._boxer.box(result, lent)
+            if keep is not None:
+                keep.kept = result
+            if bound:
+                return self.codec.encode_reply(seq, answer, threads[1] or get_ident(), threads[0])
+            return self.codec.encode_reply(seq, answer)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the peer that caused it
+            self._boxer.unlend(lent)
+            if keep is not None and self._propagates(error):
+                keep.raised = error
+            return self._refusal(seq, error, threads)
+        finally:
+            here.keeper = outer
+
+    def _propagates(self, error: BaseException) -> bool:
+        return (isinstance(error, KeyboardInterrupt) and self.config["propagate_KeyboardInterrupt_locally"]) or (
+            isinstance(error, SystemExit) and self.config["propagate_SystemExit_locally"]
+        )
+
+    def _bound(self, handler: Any, boxed: Any, threads: tuple[int, int]) -> Any:
+        """Do what the peer asks, as the thread that it means: what we ask meanwhile is meant for its thread that waits."""
+        here, outer = self._here, self._here.threads
+        here.threads = (threads[1] or get_ident(), threads[0])
+        try:
+            return self._answer(handler, boxed)
+        finally:
+            here.threads = outer
+
+    def mode(self, handler: int, boxed: Any) -> Mode:
+        """Tell where a request of the peer runs: inline what cannot run code of a service, in a worker what can.
+
+        An object may say so itself, by a method `____mode__` of its type that takes the handler's number.
+
+        Args:
+            handler: What is asked.
+            boxed: The arguments, as `receive` returned them.
+        """
+        if handler in _QUICK:
+            return Mode.QUICK
+        label, args = boxed if type(boxed) is tuple and len(boxed) == 2 else (0, ())
+        if type(args) is not tuple or not args:
+            return Mode.QUICK  # it will fail, which is quick
+        obj = args[0]
+        if label is not HERE and label != wire.VALUE:
+            if type(obj) is not tuple or len(obj) != 2 or obj[0] == wire.LOCAL_REF:
+                return Mode.QUICK  # an object that is not there
+            obj = obj[1]
+        if type(obj) is MethodType:
+            obj = obj.__self__
+        says = getattr(type(obj), "____mode__", None)
+        if says is None or is_proxy(obj):
+            return Mode.BLOCKING
+        mode: Mode = says(obj, handler)
+        return mode
+
+    def refuse(self, seq: int, reason: str, threads: tuple[int, int] = (0, 0)) -> bytes:
+        """Return the frame that refuses a request at a limit."""
+        return self._refusal(seq, RuntimeError(reason), threads)
+
+    def _answer(self, handler: Any, boxed: Any) -> Any:
+        if handler == wire.DEL:
+            return self.handlers[wire.DEL](self, *self._dropped(boxed))
+        try:
+            function = self.handlers[handler]
+        except (KeyError, TypeError):
+            message = f"there is no request number {handler!r:.40}; they go from 1 to {wire.INSTANCECHECK}"
+            raise ValueError(message) from None
+        label, args = boxed if type(boxed) is tuple and len(boxed) == 2 else (0, None)
+        if label is not HERE:
+            args = self._boxer.unbox(boxed)
+        if type(args) is not tuple:
+            message = f"arguments are a tuple, not {type(args).__name__}"
+            raise ValueError(message)
+        result = function(self, *args)
+        return self.finished(result) if type(result) is CoroutineType else result
+
+    def finished(self, result: Any) -> Any:
+        """Return a result; of a coroutine, what comes of it, waited for. It can be cancelled meanwhile."""
+        if type(result) is not CoroutineType:
+            return result
+        keeper = self._here.keeper
+        return self.run_coroutine(result if keeper is None else _watched(result, keeper))
+
+    def _dropped(self, boxed: Any) -> tuple[Any, ...]:
+        """Return the id pack and the count of a DEL, whose object is not looked at."""
+        try:
+            (label, pack), *count = boxed[1]
+        except (TypeError, ValueError):
+            label, pack, count = 0, None, []
+        if label != wire.LOCAL_REF:
+            message = f"DEL takes a reference and a count, not {boxed!r:.100}"
+            raise ValueError(message)
+        return (pack, *(self._boxer.unbox(part) for part in count))
+
+    def _refusal(self, seq: int, error: BaseException, threads: tuple[int, int]) -> bytes:
+        if not isinstance(error, StopIteration):
+            self.last_traceback = error.__traceback__
+            logger = self.config["logger"] or _log
+            logger.debug("%s: request %d failed", self, seq, exc_info=error)
+        ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
+        try:
+            return self.codec.encode_exception(seq, dump(error, self.config, self.codec.dialect), *ids)
+        except Exception as second:  # noqa: BLE001 - an exception that cannot be told is told by its type
+            told = RuntimeError(f"{type(error).__name__}, which cannot be told: {type(second).__name__}")
+            return self.codec.encode_exception(seq, dump(told, self.config), *ids)
+
+
+async def _watched(coroutine: Coroutine[Any, Any, Any], keeper: Keeper) -> Any:
+    """Run a coroutine in a way that `RequestJob.cancel` can stop."""
+    keeper.task = asyncio.current_task()
+    if keeper.cancelled:
+        coroutine.close()
+        raise asyncio.CancelledError
+    try:
+        return await coroutine
+    finally:
+        keeper.task = None
