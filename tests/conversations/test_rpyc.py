@@ -540,3 +540,17 @@ def test_a_peer_of_ours_is_told_so_at_once() -> None:
     asked = MessageCodec(6, bind_threads=False).encode_request(1, wire.PING, (wire.VALUE, (QUESTION,)))
     link.run(list(conversation.feed(asked)))
     assert [m.args for m in answers(link)] == [(1, ANSWER)]
+
+
+def test_a_peer_that_is_refused_before_it_begins_is_no_affair_of_the_service() -> None:
+    told: list[object] = []
+    connection = Connection(Root())
+    connection.on_end = lambda: told.append("ended")
+    conversation = RpycConversation(Peer(), connection, incidents=(incidents := Incidents()))
+    conversation.refuse("the server is full")
+    conversation.eof()
+    assert connection.closed
+    assert connection.end_reason == "the server is full"
+    assert conversation.phase.value == "closing"
+    assert dict(incidents.counts()) == {"rpyc": 1}
+    assert not told
