@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from anycore import Plugin, exposed
 from anycore.kernel.call import Peer
 from anycore.kernel.incidents import Incidents
