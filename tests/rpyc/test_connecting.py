@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from anycore.cores.pipes import as_socket
 from anycore.objects.connection import Connection
 from anycore.rpyc import connecting, starting
-from anycore.rpyc.pipes import as_socket
 from anycore.rpyc.service import Service
 from anycore.testing.certificate import CERTIFICATE, server_context
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping, Sequence
 
-    from anycore.rpyc.pipes import Pipe
+    from anycore.cores.pipes import Pipe
 
 __all__ = [
     "ClassicClient", "ClassicConnection", "ClassicService", "MockClassicConnection", "ModuleNamespace", "SlaveService", "connect",

@@ -8,17 +8,17 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.rpyc import RpycConversation
+from anycore.cores.pipes import as_socket
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
 from anycore.objects.connection import Connection
-from anycore.rpyc.pipes import as_socket
 from anycore.rpyc.service import VoidService
 from anycore.wire.rpyc import MessageCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anycore.rpyc.pipes import Pipe
+    from anycore.cores.pipes import Pipe
 
 DEFAULT_PORT = 18812
 DEFAULT_SSL_PORT = 18821

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from anycore.cores import CoreLimits, Listener, load_core
+from anycore.cores.pipes import take_standard_streams
 from anycore.kernel.incidents import Incidents
 from anycore.rpyc.listening import serve_root
-from anycore.rpyc.pipes import take_standard_streams
 from anycore.rpyc.slave import SlaveService
 from anycore.rpyc.starting import serve_socket
 from anycore.server.errors import StartupError
