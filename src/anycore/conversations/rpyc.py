@@ -340,11 +340,15 @@ class RpycConversation(Conversation):
             self._running += 1
 
     def take(self) -> bytes:
-        """Return the frames that are ready; the jobs that made them are to be kept until these are sent."""
+        """Return the frames that are ready; the jobs that made them are to be kept until these are sent.
+
+        Over TLS it is one frame at a time, for a record of its own: RPyC's client looks at the bare socket for the next frame, and waits
+        for ever if that came in the record of the one before.
+        """
         out = self._out
         try:
             first = out.popleft()
-            if not out:
+            if not out or self.peer.tls:
                 return first
         except IndexError:
             return b""

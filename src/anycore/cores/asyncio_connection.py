@@ -44,6 +44,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_at_end",
         "_core",
         "_home",
+        "_joins",
         "_late",
         "_later",
         "_lingering",
@@ -68,6 +69,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._core = core
         self._listener = listener
         self._home = core.connections
+        self._joins = True
         self._late = b""
         self._later = None
         self._out = 0
@@ -195,7 +197,7 @@ class AsyncioConnection(asyncio.Protocol):
         data = self.conversation.take()
         phase = self.conversation.phase
         if data:
-            if phase is Phase.IDLE and len(self._late) + len(data) <= _PIECE:
+            if phase is Phase.IDLE and self._joins and len(self._late) + len(data) <= _PIECE:
                 self._late += data
                 self._core.write_late(self)
             else:
@@ -322,6 +324,7 @@ class TlsConnection(AsyncioConnection):
         """The hand-shake is done; see `asyncio.BaseProtocol`."""
         self._unsent = memoryview(b"")
         super().connection_made(transport)
+        self._joins = not self.conversation.interactive  # what such a conversation gives one by one is to be sent so
 
     def _set_write(self) -> None:
         self._write = self._write_pieces
@@ -342,6 +345,8 @@ class TlsConnection(AsyncioConnection):
         """Send what is ready as far as there is room, and follow the conversation's phase."""
         if self._unsent:
             self._send_unsent()
+        while self.conversation.interactive and not self._unsent and (frame := self.conversation.take()):
+            self.write(frame)
         if not self._unsent:
             super().flush()
 

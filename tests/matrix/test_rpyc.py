@@ -1,0 +1,155 @@
+"""RPyC on every core over every transport: a whole server, run as its users do, called by both makers' clients."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rpyc.utils.factory import unix_connect
+
+import rpyc
+from anycore.rpyc import connecting
+from anycore.testing.certificate import CERTIFICATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PLUGIN = '''
+import asyncio
+from typing import Any
+from anycore import Call, Plugin, exposed
+
+
+class Modes(Plugin):
+    """The same method in each mode."""
+
+    @exposed(quick=True)
+    def quick(self, value: Any) -> Any:
+        """Return a value."""
+        return value
+
+    @exposed
+    def plain(self, value: Any) -> Any:
+        """Return a value."""
+        return value
+
+    @exposed
+    async def coroutine(self, value: Any) -> Any:
+        """Return a value."""
+        await asyncio.sleep(0)
+        return value
+
+    @exposed
+    def back(self, function: Any, depth: int) -> Any:
+        """Call back, which calls again."""
+        return function(depth)
+
+    @exposed
+    def who(self, call: Call) -> tuple[str, str, bool]:
+        """Tell how the call came."""
+        return call.wire, call.peer.transport, bool(call.peer.tls)
+'''
+CORES = ["asyncio", "threaded", "forking", "pool"]
+TRANSPORTS = ["tcp", "tls", "unix"]
+
+
+class Served:
+    """A running server: where it listens, by transport, and how to connect with each maker's client."""
+
+    def __init__(self, ports: dict[str, int], path: str, certificate: str) -> None:
+        self.ports = ports
+        self.path = path
+        self.certificate = certificate
+
+    def ours(self, transport: str) -> Any:
+        if transport == "unix":
+            return connecting.unix_connect(self.path)
+        if transport == "tls":
+            return connecting.ssl_connect("localhost", self.ports["rpycs"], ca_certs=self.certificate)
+        return connecting.connect("127.0.0.1", self.ports["rpyc"])
+
+    def theirs(self, transport: str) -> Any:
+        if transport == "unix":
+            return unix_connect(self.path)
+        if transport == "tls":
+            return rpyc.ssl_connect("localhost", self.ports["rpycs"], ca_certs=self.certificate)
+        return rpyc.connect("127.0.0.1", self.ports["rpyc"])
+
+
+@pytest.fixture(scope="module", params=CORES)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("rpyc")
+    (folder / "modes.py").write_text(PLUGIN)
+    (folder / "server.pem").write_text(CERTIFICATE)
+    listen = ["rpyc://127.0.0.1:0", "rpycs://127.0.0.1:0", f"unix+rpyc://{folder}/s"]
+    command = [
+        sys.executable,
+        "-m",
+        "anycore",
+        "serve",
+        "modes.py",
+        "--core",
+        request.param,
+        "--certificate",
+        "server.pem",
+    ]
+    command += [word for url in listen for word in ("--listen", url)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ports: dict[str, int] = {}
+        for line in process.stdout:
+            ports.update({scheme: int(port) for scheme, port in re.findall(r"(rpycs?)://127.0.0.1:(\d+)", line)})
+            if "Ctrl-C" in line:
+                break
+        try:
+            yield Served(ports, f"{folder}/s", str(folder / "server.pem"))
+        finally:
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log, log
+
+
+@pytest.fixture(params=["ours", "theirs"])
+def client(request: pytest.FixtureRequest, served: Served) -> Callable[[str], Any]:
+    return getattr(served, request.param)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_every_mode_answers(client: Callable[[str], Any], transport: str) -> None:
+    with client(transport) as connection:
+        modes = connection.root.modes
+        for mode in ("quick", "plain", "coroutine"):
+            method = getattr(modes, mode)
+            assert [method(value) for value in (1, "ü", b"x" * 100_000, (1, (2.5, None)))][3] == (1, (2.5, None))
+            assert list(method([1, 2])) == [1, 2]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_calls_go_back_and_forth(client: Callable[[str], Any], transport: str) -> None:
+    with client(transport) as connection:
+        back = connection.root.modes.back
+
+        def descend(depth: int) -> int:
+            return 0 if depth == 0 else 1 + int(back(descend, depth - 1))
+
+        assert back(descend, 10) == 10
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_plugin_knows_how_it_was_called(client: Callable[[str], Any], transport: str) -> None:
+    with client(transport) as connection:
+        expected = ("rpyc", "unix" if transport == "unix" else "tcp", transport == "tls")
+        assert connection.root.modes.who() == expected
+
+
+def test_many_connections_at_once(client: Callable[[str], Any]) -> None:
+    connections = [client("tcp") for _ in range(8)]
+    methods = [connection.root.modes.plain for connection in connections]
+    assert [method(number) for number, method in enumerate(methods)] == list(range(8))
+    for connection in connections:
+        connection.close()
