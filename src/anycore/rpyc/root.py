@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+import operator
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from anycore.conversations.plain import plain
 from anycore.kernel.call import Call, Mode
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.objects.proxy import CONTAINERS, is_proxy
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 _get = object.__getattribute__
 _MAX_DEPTH: Final = 64
+_AS_THEY_ARE: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 class PluginRoot(Service):
@@ -124,13 +131,37 @@ class _Method:
         deadline = time.monotonic() + root.call_time if root.call_time else None
         call = Call(name, args, kwargs or None, root.peer, "rpyc", deadline)
         try:
-            return kernel.handle(call).unwrap()
+            outcome = kernel.handle(call)
         except AsyncMethodError:
-            return root.run_coroutine(kernel.handle_async(call)).unwrap()
+            outcome = root.run_coroutine(kernel.handle_async(call))
+        return presentable(outcome.unwrap())
 
     def ____mode__(self, handler: int) -> Mode:
         quick = handler == CALL and self._root.kernel.mode(self._name) is Mode.QUICK
         return Mode.QUICK if quick else Mode.BLOCKING
+
+
+def presentable(value: Any) -> Any:
+    """Return a result as the peer can use it: records and the like as the other wires would carry them, all else as it is.
+
+    A peer gets what is not plain by reference, and may read of it what is exposed; of a dataclass or a `msgspec.Struct`, that would
+    be nothing.
+
+    Args:
+        value: What a method returned.
+    """
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind in (list, tuple, set, frozenset):
+        items = [presentable(item) for item in value]
+        return value if all(map(operator.is_, items, value)) else kind(items)
+    if kind is dict:
+        values = {key: presentable(item) for key, item in value.items()}
+        return value if all(map(operator.is_, values.values(), value.values())) else values
+    if isinstance(value, (msgspec.Struct, enum.Enum)) or (dataclasses.is_dataclass(value) and kind is not type):
+        return plain(value)
+    return value
 
 
 def _localised(
