@@ -309,7 +309,7 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 
 
 LISTENERS = {
-    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, rpyc, rpycs, unix+http, unix+rpyc; write e.g. http://127.0.0.1:6789",
+    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, rpyc, rpycs, unix+http, unix+rpyc, stdio+http, stdio+rpyc; write e.g. http://127.0.0.1:6789",
     "ftp://x:1": "expected a URL with one of the schemes",
     "jsonrpc+http://127.0.0.1:1": "a listener speaks every wire of HTTP, so its URL names none; write http://...",
     "http://127.0.0.1": "expected a port; write e.g. http://127.0.0.1:6789",

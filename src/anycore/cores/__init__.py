@@ -18,6 +18,7 @@ BUILT_IN: Final = {
     "forking": "anycore.cores.forking:ForkingCore",
     "oneshot": "anycore.cores.oneshot:OneshotCore",
     "pool": "anycore.cores.pool:PoolCore",
+    "stdio": "anycore.cores.stdio:StdioCore",
     "threaded": "anycore.cores.threaded:ThreadedCore",
 }
 _GROUP: Final = "anycore.cores"

@@ -16,6 +16,29 @@ _CHUNK: Final = 1 << 16
 _ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
+class PipeSocket(socket.socket):
+    """A socket that stands for two pipes.
+
+    Attributes:
+        carrier: The thread that writes to the pipe.
+    """
+
+    carrier: threading.Thread | None = None
+
+    def drain(self, seconds: float | None) -> bool:
+        """Wait, after this socket was closed, until what was sent has gone out.
+
+        Args:
+            seconds: How long; None for as long as it takes.
+
+        Returns:
+            Whether it has.
+        """
+        if self.carrier is not None:
+            self.carrier.join(seconds)
+        return self.carrier is None or not self.carrier.is_alive()
+
+
 def as_socket(incoming: Pipe, outgoing: Pipe) -> socket.socket:
     """Return a socket that stands for two pipes.
 
@@ -34,11 +57,13 @@ def as_socket(incoming: Pipe, outgoing: Pipe) -> socket.socket:
         if writes != reads:
             _close(outgoing)
         return found
-    ours, theirs = socket.socketpair()
+    near, theirs = socket.socketpair()
+    ours = PipeSocket(fileno=near.detach())
     inward = threading.Thread(target=_carry_in, args=(incoming, reads, theirs), name="anycore-pipe-in", daemon=True)
     outward = threading.Thread(
         target=_carry_out, args=(theirs, outgoing, writes, inward), name="anycore-pipe-out", daemon=True
     )
+    ours.carrier = outward
     inward.start()
     outward.start()
     return ours
@@ -86,14 +111,33 @@ def _carry_out(inner: socket.socket, pipe: Pipe, descriptor: int, other: threadi
     inner.close()
 
 
-def take_standard_streams() -> socket.socket:
-    """Return standard input and output as a socket, and put the null device in the place of all three standard streams.
+def take_standard_streams(*, keep_errors: bool = False) -> socket.socket:
+    """Return standard input and output as a socket, and put something else in their places.
 
-    So nothing that the program or a library of it prints, in whatever language, gets between the messages.
+    So nothing that the program or a library of it prints, in whatever language, gets between the messages. Standard input is the null
+    device from then on.
+
+    Args:
+        keep_errors: Whether standard error stays as it is, unless it is the connection, too, and what is printed goes there. Otherwise
+            all of it goes to the null device.
+
+    Raises:
+        OSError: When standard input or output is closed.
     """
     incoming, outgoing = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
+    os.dup2(null, 0)
+    if not keep_errors or not _is_apart(2, incoming, outgoing):
+        os.dup2(null, 2)
+    os.dup2(2, 1)
     os.close(null)
     return as_socket(incoming, outgoing)
+
+
+def _is_apart(descriptor: int, *others: int) -> bool:
+    """Tell whether a descriptor is open, and another file than others."""
+    try:
+        seen = os.fstat(descriptor)
+    except OSError:
+        return False
+    return not any(os.path.samestat(seen, os.fstat(other)) for other in others)

@@ -55,8 +55,7 @@ class ThreadedCore(Core):
         """Serve until stopped; see `Core.run`."""
         sweeper = threading.Thread(target=self._sweep, name="anycore-sweeper", daemon=True)
         try:
-            for listener in self.listeners:
-                listener.socket.listen(self.limits.backlog)
+            self._listen()
             startup()
             sweeper.start()
             try:
@@ -75,6 +74,10 @@ class ThreadedCore(Core):
             self._selector.close()
             self._wake_reader.close()
             self._wake_writer.close()
+
+    def _listen(self) -> None:
+        for listener in self.listeners:
+            listener.socket.listen(self.limits.backlog)
 
     def _accept(self) -> None:
         selector, turned_away = self._selector, self._turned_away

@@ -60,14 +60,17 @@ class Server:
         )
         try:
             core = load_core(settings.server.core)
+            listeners = self._listen(settings.listen)  # first: what plugins print must not get into standard output
             self.plugins.load()
-            self.core = core(self._listen(settings.listen), settings.core_limits)
+            self.core = core(listeners, settings.core_limits)
             self.core.tally = Tally(self.kernel.registry, self.incidents)
-        except LookupError as error:
+        except BaseException as error:
             self._release()
-            raise StartupError(str(error.args[0])) from error
-        except PluginRefusedError as error:
-            raise StartupError(str(error)) from error
+            if isinstance(error, LookupError):
+                raise StartupError(str(error.args[0])) from error
+            if isinstance(error, PluginRefusedError):
+                raise StartupError(str(error)) from error
+            raise
 
     def _run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.core.run_coroutine(coroutine)

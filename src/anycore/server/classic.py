@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from anycore.cores import CoreLimits, Listener, load_core
-from anycore.cores.pipes import take_standard_streams
+from anycore.cores.pipes import PipeSocket, take_standard_streams
 from anycore.kernel.incidents import Incidents
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.slave import SlaveService
@@ -166,4 +166,7 @@ def warning(url: str, listen: ListenSettings) -> str:
 
 def serve_stdio() -> None:
     """Serve the peer at standard input and output until it goes; see `take_standard_streams`."""
-    serve_socket(take_standard_streams(), SlaveService)
+    taken = take_standard_streams()
+    serve_socket(taken, SlaveService)
+    if isinstance(taken, PipeSocket):
+        taken.drain(_LIMITS.send_time)

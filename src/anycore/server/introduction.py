@@ -40,7 +40,7 @@ def introduce(core: str, urls: Sequence[str], entries: Sequence[Entry], certific
         listeners=[(url, _WIRES[parse_listen_url(url).protocol]) for url in urls],
         plugins=[(entry.plugin.name, entry.origin, [_line(method) for method in entry.methods]) for entry in entries],
         core=core,
-        sample=_sample(urls[0], entries, certificate) if urls else "",
+        sample=_sample(urls[0], entries, certificate) if urls and not parse_listen_url(urls[0]).stdio else "",
         version=version("anycore"),
     )
 

@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anycore.cores.pipes import take_standard_streams
+from anycore.kernel.call import is_loopback
 from anycore.server.errors import StartupError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _VERIFY = {"off": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.
 
 
 def bind(settings: ListenSettings) -> socket.socket:
-    """Return a bound socket.
+    """Return a bound socket; for standard input and output, which are taken over by this, a connected one.
 
     Args:
         settings: The listener's table of the configuration.
@@ -29,6 +31,8 @@ def bind(settings: ListenSettings) -> socket.socket:
         StartupError: When the address cannot be had.
     """
     address = settings.address
+    if address.stdio:
+        return _take_stdio(settings)
     if address.path:
         return _bind_unix(Path(address.path), int(settings.mode, 8), settings.url)
     return _bind_tcp(address, settings.url)
@@ -36,7 +40,8 @@ def bind(settings: ListenSettings) -> socket.socket:
 
 def bound_url(settings: ListenSettings, bound: socket.socket) -> str:
     """Return the URL under which a bound socket is reached; it differs from the configured one where the system chose the port."""
-    return settings.address.with_port(0 if bound.family == socket.AF_UNIX else bound.getsockname()[1])
+    named = settings.address.stdio or bound.family == socket.AF_UNIX
+    return settings.address.with_port(0 if named else bound.getsockname()[1])
 
 
 def release(settings: ListenSettings, bound: socket.socket) -> None:
@@ -44,6 +49,38 @@ def release(settings: ListenSettings, bound: socket.socket) -> None:
     bound.close()
     if settings.address.path:
         Path(settings.address.path).unlink(missing_ok=True)
+
+
+def _take_stdio(settings: ListenSettings) -> socket.socket:
+    """Take over standard input and output; what is printed goes to standard error from then on."""
+    if any(os.isatty(number) for number in (0, 1)):
+        message = (
+            f"cannot serve {settings.url}: standard input or output is a terminal; have this command started by what"
+            " speaks to it, such as ssh, inetd, or a program that opens pipes to it"
+        )
+        raise StartupError(message)
+    try:
+        taken = take_standard_streams(keep_errors=True)
+    except OSError as error:
+        message = f"cannot serve {settings.url}: standard input or output is closed ({error.strerror}); leave both open"
+        raise StartupError(message) from error
+    if not settings.insecure and _is_from_elsewhere(taken):
+        taken.close()
+        message = (
+            f"cannot serve {settings.url}: the peer is on another machine and nothing is encrypted; have it come through"
+            " ssh or a TLS proxy, or write insecure = true if the network may read and change everything"
+        )
+        raise StartupError(message)
+    return taken
+
+
+def _is_from_elsewhere(connected: socket.socket) -> bool:
+    if connected.family == socket.AF_UNIX:
+        return False
+    try:
+        return not is_loopback(connected.getpeername()[0])
+    except OSError:  # the peer has gone, whoever it was
+        return False
 
 
 def _bind_tcp(address: ListenAddress, shown: str) -> socket.socket:

@@ -39,7 +39,8 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A table `[[listen]]`: where callers connect.
 
     Args:
-        url: Where to listen: http, https, rpyc or rpycs://host:port, or unix+http or unix+rpyc:///path; port 0 for any free one.
+        url: Where to listen: http, https, rpyc or rpycs://host:port, or unix+http or unix+rpyc:///path; port 0 for any free one. With
+            the core stdio: stdio+http: or stdio+rpyc:.
         certificate: PEM file with the server's certificate and those that lead to its authority; where TLS is spoken.
         key: PEM file with the certificate's private key, when it is not in the same file.
         client_ca: PEM file with the authorities whose client certificates are accepted.

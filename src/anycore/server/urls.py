@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-SCHEMES: Final = ("http", "https", "rpyc", "rpycs", "unix+http", "unix+rpyc")
+SCHEMES: Final = ("http", "https", "rpyc", "rpycs", "unix+http", "unix+rpyc", "stdio+http", "stdio+rpyc")
 _SAFE: Final = {"http": "https", "rpyc": "rpycs"}
 _EXAMPLE: Final = "write e.g. http://127.0.0.1:6789"
 
@@ -18,8 +18,8 @@ class ListenAddress(msgspec.Struct, frozen=True):
 
     Args:
         scheme: One of `SCHEMES`.
-        host: Name or address without brackets; empty for a Unix socket.
-        port: The TCP port; 0 for any free one, and for a Unix socket.
+        host: Name or address without brackets; empty for a Unix socket, and for standard input and output.
+        port: The TCP port; 0 for any free one, and where there is no host.
         path: The path of a Unix socket; else empty.
     """
 
@@ -36,7 +36,12 @@ class ListenAddress(msgspec.Struct, frozen=True):
     @property
     def protocol(self) -> str:
         """What is spoken: `http` or `rpyc`."""
-        return self.scheme.removeprefix("unix+").removesuffix("s")
+        return self.scheme.rpartition("+")[2].removesuffix("s")
+
+    @property
+    def stdio(self) -> bool:
+        """Whether the connection is standard input and output; nothing is bound then."""
+        return self.scheme.startswith("stdio+")
 
     @property
     def safe_scheme(self) -> str:
@@ -45,8 +50,8 @@ class ListenAddress(msgspec.Struct, frozen=True):
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can reach the listener."""
-        if self.path or self.host == "localhost":
+        """Whether only this machine can reach the listener; of standard input that is seen when it is taken."""
+        if self.path or self.stdio or self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -61,14 +66,16 @@ class ListenAddress(msgspec.Struct, frozen=True):
         """
         if self.path:
             return f"{self.scheme}://{self.path}"
+        if self.stdio:
+            return f"{self.scheme}:"
         return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{port}"
 
 
 def parse_listen_url(url: str) -> ListenAddress:
     """Read the URL of a listener.
 
-    `http://host:port`, `https://host:port`, `rpyc://host:port`, `rpycs://host:port`, `unix+http:///path/of/socket`, or
-    `unix+rpyc:///path/of/socket`.
+    `http://host:port`, `https://host:port`, `rpyc://host:port`, `rpycs://host:port`, `unix+http:///path/of/socket`,
+    `unix+rpyc:///path/of/socket`, `stdio+http:`, or `stdio+rpyc:`.
 
     Args:
         url: As the operator wrote it.
@@ -88,6 +95,11 @@ def parse_listen_url(url: str) -> ListenAddress:
             f"a listener speaks every wire of HTTP, so its URL names none; write {scheme.rpartition('+')[2]}://..."
         )
         raise ValueError(message)
+    if scheme.startswith("stdio+") and scheme in SCHEMES:
+        if url.partition(":")[2] not in ("", "//"):
+            message = f"standard input and output have no address; write {scheme}:"
+            raise ValueError(message)
+        return ListenAddress(scheme)
     if scheme not in SCHEMES or "://" not in url:
         message = f"expected a URL with one of the schemes {', '.join(SCHEMES)}; {_EXAMPLE}"
         raise ValueError(message)

@@ -35,6 +35,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
     if core not in core_names():
         place = found.get("server.core", default("server.core")).place
         problems.append(f"{place}: there is no core {core!r}; {did_you_mean(core, core_names())}")
+    _check_stdio(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)
@@ -44,6 +45,25 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
             if taken.setdefault(bound, index) != index:
                 checked.refuse("url", f"listen[{taken[bound]}] has that address already; give this one another port")
     return problems
+
+
+def _check_stdio(settings: Settings, origins: Mapping[str, Origin], problems: list[str]) -> None:
+    """The core stdio and the listeners that are standard input and output need each other."""
+    alone = settings.server.core == "stdio"
+    for index, listener in enumerate(settings.listen):
+        path = f"listen[{index}].url"
+        place = origins.get(path, default(path)).place
+        given = listener.url.startswith("stdio+")
+        if alone and not given:
+            wanted = origins.get("server.core", default("")).assign(of_section("listen")["url"], "stdio+http:")
+            problems.append(f"{place}: the core stdio serves standard input and output; write {wanted}, or stdio+rpyc:")
+        elif given and not alone:
+            cure = origins.get(path, default("")).assign(of_section("server")["core"], "stdio")
+            problems.append(f"{place}: only the core stdio serves {listener.url}; write {cure}")
+        elif given and index:
+            problems.append(f"{place}: standard input and output are one connection; remove all listeners but one")
+    if alone and not settings.listen:
+        problems.append("the core stdio needs a listener that says what is spoken; write stdio+http: or stdio+rpyc:")
 
 
 class _Listener:
@@ -96,9 +116,7 @@ class _Listener:
         if not address.tls:
             for name in _TLS:
                 if getattr(listener, name):
-                    cure = (
-                        f"write {address.safe_scheme}:// there, or remove this" if not address.path else "remove this"
-                    )
+                    cure = f"write {address.safe_scheme}:// there, or remove this" if address.host else "remove this"
                     self.refuse(name, f"{listener.url} does not use TLS; {cure}")
 
     def _check_clients(self) -> None:
