@@ -21,6 +21,7 @@ from anycore.objects.connection import Connection
 from anycore.testing.certificate import client_context, server_context
 from anycore.testing.linked import linked
 from anycore.wire import rpyc_constants as wire
+from anycore.wire.rpyc import FrameDecoder, MessageCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -308,3 +309,57 @@ def test_tls_keeps_deadlines() -> None:
         with pytest.raises(TimeoutError):
             _ = client.async_request(wire.PING, 1, timeout=0.05).value
         client.close()
+
+
+@contextmanager
+def raw_peer(root: Any) -> Iterator[tuple[socket.socket, MessageCodec, list[int]]]:
+    """Serve a root to a bare socket; yields that, a codec, and the sizes of what the pump writes."""
+    here, there = socket.socketpair()
+    here.settimeout(10)
+    with here, serving(there, root) as (_, pump):
+        sizes: list[int] = []
+        stream = pump._stream
+        write = stream.write
+
+        def counted(data: Any) -> int:
+            sizes.append(len(data))
+            return write(data)
+
+        stream.write = counted  # type: ignore[method-assign]
+        yield here, MessageCodec(6, bind_threads=False), sizes
+
+
+def read_answers(peer: socket.socket, codec: MessageCodec, count: int) -> list[Any]:
+    decoder, found = FrameDecoder(), []
+    while len(found) < count:
+        found += [codec.decode(payload) for payload in decoder.feed(peer.recv(1 << 20))]
+    return found
+
+
+def test_answers_that_are_ready_at_once_are_written_in_one_go() -> None:
+    with raw_peer(Root()) as (peer, codec, sizes):
+        peer.sendall(b"".join(codec.encode_request(n, wire.PING, (wire.VALUE, (n,))) for n in range(16)))
+        assert [(m.seq, m.args) for m in read_answers(peer, codec, 16)] == [(n, (wire.VALUE, n)) for n in range(16)]
+        assert len(sizes) == 1
+
+
+def test_large_answers_are_not_collected() -> None:
+    with raw_peer(Root()) as (peer, codec, sizes):
+        large = os.urandom(80_000)
+        peer.sendall(b"".join(codec.encode_request(n, wire.PING, (wire.VALUE, (large,))) for n in range(3)))
+        assert [m.args[1] for m in read_answers(peer, codec, 3)] == [large] * 3
+        assert len(sizes) >= 3
+
+
+def test_a_request_that_blocks_holds_back_no_answer() -> None:
+    root = Root()
+    with raw_peer(root) as (peer, codec, _):
+        peer.sendall(codec.encode_request(0, wire.GETROOT, (wire.VALUE, ())))
+        (answer,) = read_answers(peer, codec, 1)
+        block = (wire.TUPLE, ((wire.LOCAL_REF, answer.args[1]), (wire.VALUE, "block"), (wire.VALUE, ())))
+        pings = [codec.encode_request(n, wire.PING, (wire.VALUE, (n,))) for n in (1, 2, 4)]
+        peer.sendall(b"".join([*pings[:2], codec.encode_request(3, wire.CALLATTR, block), pings[2]]))
+        assert [m.args[1] for m in read_answers(peer, codec, 2)] == [1, 2]
+        assert not root.free.is_set()
+        root.free.set()
+        assert [m.args[1] for m in read_answers(peer, codec, 2)] == ["freed", 4]

@@ -37,6 +37,9 @@ _MAX_WORKERS: Final = 64
 _MAX_AHEAD: Final = 64 * 1024 * 1024
 """Bytes that are read ahead while the peer does not read."""
 _CLOSE_SECONDS: Final = 1.0
+_BATCH: Final = 16
+"""Answers that are written in one go, at most, while there is more to do that is done at once."""
+_BATCH_BYTES: Final = 1 << 16
 
 
 class _Here(threading.local):
@@ -204,6 +207,7 @@ class Pump(Link):
         if not self._here.depth:
             self._until(result, deadline)
             return
+        self._flush()  # of answers before this one, which a quick job that asks the peer all the same must not hold back
         self._run(self._conversation.suspend())
         try:
             self._until(result, deadline)
@@ -303,22 +307,35 @@ class Pump(Link):
     def _work(self, *, alone: bool = False) -> None:
         """Do the work that is ready, here or in other threads.
 
+        What is done at once is answered in one go, as far as it came together. What may take its time holds back no answer.
+
         Args:
             alone: Whether this thread is here to serve, so that nothing of its own waits meanwhile.
         """
         raised: BaseException | None = None
-        while self._ready:
-            try:
-                job = self._ready.popleft()
-            except IndexError:
-                break
-            if job.mode is not Mode.QUICK and (
-                self._here.depth >= _MAX_DEPTH or (not alone and self._followers and not self.ended)
-            ):
-                self._hire(job)
-                continue
-            self._perform(job)
-            raised = raised or getattr(job, "raised", None)
+        ready = self._ready
+        done: list[Job] = []  # kept until their answers are sent
+        size = 0
+        try:
+            while ready:
+                try:
+                    job = ready.popleft()
+                except IndexError:
+                    break
+                if (job.mode is not Mode.QUICK and done) or len(done) >= _BATCH or size >= _BATCH_BYTES:
+                    self._flush()
+                    done, size = [], 0
+                if job.mode is not Mode.QUICK and (
+                    self._here.depth >= _MAX_DEPTH or (not alone and self._followers and not self.ended)
+                ):
+                    self._hire(job)
+                    continue
+                self._perform(job)
+                done.append(job)
+                size += len(getattr(job, "frame", b""))
+                raised = raised or getattr(job, "raised", None)
+        finally:
+            self._flush()
         if raised is not None:
             raise raised
 
@@ -335,7 +352,10 @@ class Pump(Link):
         self._give_back(job)
 
     def _give_back(self, job: Job) -> None:
+        """Hand a job back; who calls this flushes soon, and keeps the job until then."""
         self._ready.extend(self._conversation.finish(job))
+
+    def _flush(self) -> None:
         data = self._conversation.take()
         if data and not self.ended:
             self._transmit(data)
@@ -358,6 +378,7 @@ class Pump(Link):
     def _labour(self, job: Job) -> None:
         try:
             self._perform(job)
+            self._flush()
             self._work()
         except Exception:  # noqa: BLE001 - the last frame of a thread
             _log.exception("%s: a request failed against the rules", self._conversation.connection)
