@@ -23,6 +23,7 @@ from anycore.rpyc.classic import (
     upload_package,
 )
 from anycore.rpyc.connecting import DEFAULT_PORT, DEFAULT_SSL_PORT
+from anycore.rpyc.transfer import CHUNK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +42,16 @@ __all__ = [
 
 DEFAULT_SERVER_PORT: Final = DEFAULT_PORT
 DEFAULT_SERVER_SSL_PORT: Final = DEFAULT_SSL_PORT
-upload_dir = upload
-download_dir = download
+
+
+def upload_dir(conn: Any, localpath: str, remotepath: str, filter: Any = None, chunk_size: int = CHUNK_SIZE) -> None:  # noqa: A002 - RPyC's name
+    """Copy a directory tree to the other side; see `anycore.rpyc.transfer.upload`."""
+    upload(conn, localpath, remotepath, filter, False, chunk_size)
+
+
+def download_dir(conn: Any, remotepath: str, localpath: str, filter: Any = None, chunk_size: int = CHUNK_SIZE) -> None:  # noqa: A002 - RPyC's name
+    """Copy a directory tree from the other side; see `anycore.rpyc.transfer.download`."""
+    download(conn, remotepath, localpath, filter, False, chunk_size)
 
 
 def connect_channel(channel: Channel) -> ClassicConnection:
