@@ -554,3 +554,22 @@ def test_a_peer_that_is_refused_before_it_begins_is_no_affair_of_the_service() -
     assert conversation.phase.value == "closing"
     assert dict(incidents.counts()) == {"rpyc": 1}
     assert not told
+
+
+@pytest.mark.parametrize(
+    "boxed",
+    [
+        (2, ((3, ("x", 1, 2)), (1, ()), (1, ()))),
+        (2, ((3, 5), (1, ()), (1, ()))),
+        (2, (b"\x03\x01", b"\x01\x05", b"\x01\x02")),
+        (2, ((3, ("x", 1, 2)), 7, (1, ()))),
+        (1, ((3, ("x", 1, 2)), (1, ()), (1, ()))),
+        (1, (1, 2, 3)),
+        (2, "abc"),
+    ],
+)
+def test_calls_of_an_odd_form_are_answered_with_an_error(boxed: Any) -> None:
+    conversation, link, _ = serve()
+    link.run(list(conversation.feed(request(1, wire.CALL, boxed))))
+    assert [m.kind for m in answers(link)] == [wire.EXCEPTION]
+    assert conversation.phase is Phase.IDLE

@@ -21,7 +21,7 @@ from anycore.objects.connection import Connection
 from anycore.testing.certificate import client_context, server_context
 from anycore.testing.linked import linked
 from anycore.wire import rpyc_constants as wire
-from anycore.wire.rpyc import FrameDecoder, MessageCodec
+from anycore.wire.rpyc import FrameDecoder, Message, MessageCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,8 +329,9 @@ def raw_peer(root: Any) -> Iterator[tuple[socket.socket, MessageCodec, list[int]
         yield here, MessageCodec(6, bind_threads=False), sizes
 
 
-def read_answers(peer: socket.socket, codec: MessageCodec, count: int) -> list[Any]:
-    decoder, found = FrameDecoder(), []
+def read_answers(peer: socket.socket, codec: MessageCodec, count: int) -> list[Message]:
+    decoder = FrameDecoder()
+    found: list[Message] = []
     while len(found) < count:
         found += [codec.decode(payload) for payload in decoder.feed(peer.recv(1 << 20))]
     return found

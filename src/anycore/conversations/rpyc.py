@@ -238,21 +238,30 @@ class RpycConversation(Conversation):
         """Take bytes; see `Conversation.feed`."""
         if self._closing:
             return NO_JOBS
-        connection = self.connection
+        payloads = self._decoder.feed(data)
+        if len(payloads) == 1 and self._decoder.error is None:
+            try:
+                message = self.connection.codec.decode(payloads[0])
+                if message.kind == wire.REQUEST:
+                    return self._admit(self._request(message))
+            except RemoteProtocolError as error:
+                self._blame(error)
+                return NO_JOBS
+            return self._settle(message)
+        return self._feed_many(payloads) if payloads or self._decoder.error is not None else NO_JOBS
+
+    def _feed_many(self, payloads: Sequence[bytes]) -> Sequence[Job]:
+        decode = self.connection.codec.decode
         requests: list[Job] = []
         told: list[Job] = []
-        decode = connection.codec.decode
         try:
-            for payload in self._decoder.feed(data):
+            for payload in payloads:
                 message = decode(payload)
-                kind = message.kind
-                if kind == wire.REQUEST:
+                if message.kind == wire.REQUEST:
                     job = self._request(message)
                     (told if job.urgent else requests).append(job)
                 else:
-                    callbacks = connection.settle(message.seq, message.args, failed=kind == wire.EXCEPTION)
-                    if callbacks:
-                        told.append(_CallbackJob(callbacks))
+                    told.extend(self._settle(message))
             if self._decoder.error is not None:
                 raise self._decoder.error
         except RemoteProtocolError as error:
@@ -263,20 +272,28 @@ class RpycConversation(Conversation):
                 return [*told, *self._next()]
         return told or NO_JOBS
 
+    def _settle(self, message: Message) -> Sequence[Job]:
+        callbacks = self.connection.settle(message.seq, message.args, failed=message.kind == wire.EXCEPTION)
+        return (_CallbackJob(callbacks),) if callbacks else NO_JOBS
+
+    def _admit(self, job: RequestJob) -> Sequence[Job]:
+        """Return a request as the job to do now, if it is its turn."""
+        if job.urgent:
+            return (job,)
+        with self._lock:
+            if self._running < self._concurrency and not self._queue:
+                self._running += 1
+                return (job,)
+            self._queue.append(job)
+            return NO_JOBS
+
     def _request(self, message: Message) -> RequestJob:
         handler, sent = message.args
         connection = self.connection
-        if handler != wire.DEL:
-            sent = connection.receive(sent)
-        job = RequestJob(
-            connection,
-            message.seq,
-            handler,
-            sent,
-            connection.mode(handler, sent),
-            (message.sender, message.receiver),
-        )
-        if handler == CANCEL or message.args == _ASKED:
+        sent, mode = connection.arrive(handler, sent)
+        threads = (message.sender, message.receiver)
+        job = RequestJob(connection, message.seq, handler, sent, mode, threads)
+        if handler == CANCEL or (handler == wire.PING and message.args == _ASKED):
             job.urgent = True
             if handler == CANCEL:
                 self._cancel(sent)
@@ -294,6 +311,8 @@ class RpycConversation(Conversation):
 
     def _next(self) -> Sequence[Job]:
         """Return the jobs whose turn it is; the lock is held."""
+        if not self._queue:
+            return NO_JOBS
         jobs: list[Job] = []
         while self._queue and self._running < self._concurrency:
             jobs.append(self._queue.popleft())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from threading import get_ident, local
-from types import CoroutineType, MethodType
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anycore.kernel.call import Mode
 from anycore.objects.boxing import HERE
 from anycore.objects.exceptions import dump
 from anycore.objects.extensions import CANCEL
-from anycore.objects.proxy import is_proxy
+from anycore.objects.table import says_of
 from anycore.wire import rpyc_constants as wire
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anycore.objects.boxing import Boxer
-    from anycore.objects.table import Entry
+    from anycore.objects.table import Entry, ObjectTable
     from anycore.wire.rpyc import MessageCodec
 
 _log = logging.getLogger("anycore.rpyc")
@@ -56,6 +56,7 @@ class Answering:
     handlers: dict[int, Callable[..., Any]]
     last_traceback: TracebackType | None
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]
+    table: ObjectTable
     _boxer: Boxer
     _here: Here
 
@@ -114,6 +115,30 @@ class Answering:
         finally:
             here.threads = outer
 
+    def arrive(self, handler: int, boxed: Any) -> tuple[Any, Mode]:
+        """Look up the objects of ours that a request of the peer is about, now, and tell where it runs; see `Boxer.receive` and `mode`.
+
+        Args:
+            handler: What is asked.
+            boxed: The arguments, as they were sent.
+
+        Returns:
+            The arguments for `handle`, and the mode.
+        """
+        # Nearly all requests are calls of something that was looked up before, with values.
+        if handler == wire.CALL:
+            try:
+                label, ((reference, pack), (first, args), (second, kwargs)) = boxed
+                if label == wire.TUPLE and reference == wire.LOCAL_REF and first == second == wire.VALUE:
+                    entry = self.table.entry(pack)
+                    says = entry.says
+                    return (HERE, (entry.obj, args, kwargs)), Mode.BLOCKING if says is None else says(handler)
+            except (TypeError, ValueError, KeyError):
+                pass  # of another form, or about nothing: the long way finds out what
+        if handler != wire.DEL:
+            boxed = self._boxer.receive(boxed)
+        return boxed, self.mode(handler, boxed)
+
     def mode(self, handler: int, boxed: Any) -> Mode:
         """Tell where a request of the peer runs: inline what cannot run code of a service, in a worker what can.
 
@@ -133,13 +158,8 @@ class Answering:
             if type(obj) is not tuple or len(obj) != 2 or obj[0] == wire.LOCAL_REF:
                 return Mode.QUICK  # an object that is not there
             obj = obj[1]
-        if type(obj) is MethodType:
-            obj = obj.__self__
-        says = getattr(type(obj), "____mode__", None)
-        if says is None or is_proxy(obj):
-            return Mode.BLOCKING
-        mode: Mode = says(obj, handler)
-        return mode
+        says = says_of(obj)
+        return Mode.BLOCKING if says is None else says(handler)
 
     def refuse(self, seq: int, reason: str, threads: tuple[int, int] = (0, 0)) -> bytes:
         """Return the frame that refuses a request at a limit."""

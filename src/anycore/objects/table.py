@@ -7,15 +7,21 @@ has gone finds nothing instead of a stranger.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import count
 from threading import RLock
-from types import ModuleType
-from typing import Any
+from types import MethodType, ModuleType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from anycore.wire.brine import Encoded
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.rpyc_constants import REMOTE_REF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anycore.kernel.call import Mode
 
 IdPack = tuple[str, int, int]
 
@@ -32,15 +38,28 @@ class Entry:
         pack: The id pack under which the peer knows it.
         boxed: A reference to it, ready to be sent.
         extra: References beyond the first.
+        says: Tells by a request's number where it runs; see `says_of`.
     """
 
-    __slots__ = ("boxed", "extra", "obj", "pack")
+    __slots__ = ("boxed", "extra", "obj", "pack", "says")
 
     def __init__(self, obj: Any, pack: IdPack) -> None:
         self.obj = obj
         self.pack = pack
         self.boxed = Encoded((REMOTE_REF, pack))
         self.extra = 0
+        self.says = says_of(obj)
+
+
+def says_of(obj: Any) -> Callable[[int], Mode] | None:
+    """Return what an object, or that of a bound method, says of where requests about it run: its type's `____mode__`, if it has one."""
+    if type(obj) is MethodType:
+        obj = obj.__self__
+    cls: Any = type(obj)
+    says = getattr(cls, "____mode__", None)
+    if says is None or getattr(cls, "____proxy__", False) is True:
+        return None
+    return partial(says, obj)
 
 
 class ObjectTable:
@@ -97,6 +116,15 @@ class ObjectTable:
                 raise TableFullError(message)
             self._by_identity[id(obj)] = self._by_pack[new.pack] = new
             return new
+
+    def entry(self, pack: Any) -> Entry:
+        """Return the entry of the object that an id pack stands for.
+
+        Raises:
+            KeyError: When there is none.
+            TypeError: When it can be no id pack.
+        """
+        return self._by_pack[pack]
 
     def find(self, pack: Any) -> Any:
         """Return the object that an id pack stands for.
