@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+import anycore.compat.rpyc.utils.factory as factory  # noqa: PLR0402 - by way of the package, it would be a circle
 from anycore.compat.rpyc.core.service import ClassicService, ModuleNamespace, Slave, SlaveService
-from anycore.compat.rpyc.utils import factory
 from anycore.rpyc.classic import (
     MockClassicConnection,
     deliver,

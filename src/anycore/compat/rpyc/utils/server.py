@@ -171,6 +171,7 @@ class Server:
         for client in set(self.clients):
             _shut(client)
         self._wind_down()
+        self.clients.clear()
 
     def _wind_down(self) -> None:
         """Called by `close` when all sockets have been shut down, to wait a moment for what serves them."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from anycore.compat.rpyc.core.service import ClassicService, VoidService
-from anycore.compat.rpyc.utils import factory
+from anycore.compat.rpyc.utils.factory import connect_subproc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,7 +124,7 @@ class DeployedServer:
             config: Keys of the configuration that differ from the defaults.
         """
         command = [*self._tunnel, f"localhost:{self.remote_port}", "--", self._machine]
-        return factory.connect_subproc(command, service, config)
+        return connect_subproc(command, service, config)
 
     def classic_connect(self) -> ClassicConnection:
         """Connect to the server in classic mode, through `ssh`."""
