@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from tests.cores.conftest import Serving
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded:DeprecationWarning"
+)  # the forking core, beside the callers
+
 ELSEWHERE = {
     "stops_reading_when_no_input_is_wanted",
     "runs_async_jobs_on_a_loop",
@@ -69,7 +73,6 @@ class Core(ForkingCore):
 
 
 @pytest.mark.parametrize("check", KEPT)
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_it_keeps_the_promises_of_cores(check: str) -> None:
     check_core(Core, only=[check])
 
