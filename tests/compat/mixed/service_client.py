@@ -21,7 +21,7 @@ try:
     conn.root.fail()
 except IndexError as error:
     print(error.args, "exposed_fail" in str(error))
-futures = [rpyc.async_(conn.root.echo)(n) for n in range(50)]
+futures = [rpyc.async_(conn.root.echo)(n) for n in range(10)]
 print(sum(future.value[0][0] for future in futures))
 try:
     conn.root.nothing

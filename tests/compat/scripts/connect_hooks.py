@@ -39,7 +39,8 @@ conn.root.thing()
 conn._channel.stream.sock.shutdown(2)
 print(gone.wait(10))
 try:
-    conn.serve(5)
+    while True:
+        conn.serve(5)
 except EOFError:
     print("EOFError")
 print(conn.closed)
