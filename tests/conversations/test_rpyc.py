@@ -570,6 +570,6 @@ def test_a_peer_that_is_refused_before_it_begins_is_no_affair_of_the_service() -
 )
 def test_calls_of_an_odd_form_are_answered_with_an_error(boxed: Any) -> None:
     conversation, link, _ = serve()
-    link.run(list(conversation.feed(request(1, wire.CALL, boxed))))
+    link.run(list(conversation.feed(MessageCodec(6, bind_threads=False).encode_request(1, wire.CALL, boxed))))
     assert [m.kind for m in answers(link)] == [wire.EXCEPTION]
     assert conversation.phase is Phase.IDLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -582,3 +583,43 @@ def test_stop_iteration_passes() -> None:
 
     with linked(Root(), config=ALL) as (conn, _), pytest.raises(StopIteration):
         conn.root.call(stop)
+
+
+def test_a_configuration_that_is_asked_for_is_live_and_nobody_elses() -> None:
+    given = {"allow_public_attrs": True, "connid": "mine"}
+    one, other = Connection(config=given), Connection(config=given)
+    assert one.config is one.config
+    assert type(one.config) is dict
+    assert one.config["connid"] == "mine"
+    one.config["safe_attrs"].add("numbers")
+    one.config.update(allow_public_attrs=False, permit=lambda use, _: use != "call")
+    assert "numbers" not in other.config["safe_attrs"]
+    assert other.config["allow_public_attrs"]
+    with pytest.raises(PermissionError):
+        one.policy.check("call", one)
+    other.policy.check("call", one)
+    assert Connection().config["connid"] != Connection().config["connid"]
+    assert given == {"allow_public_attrs": True, "connid": "mine"}
+
+
+def test_a_set_of_safe_attributes_that_was_given_is_taken_as_it_is() -> None:
+    safe = {"numbers"}
+    assert Connection(config={"safe_attrs": safe}).config["safe_attrs"] is safe
+
+
+def test_handlers_may_be_changed_for_one_connection() -> None:
+    one, other = Connection(), Connection()
+    one.handlers[wire.PING] = lambda _, data: (data, "changed")
+    one.codec.dialect = other.codec.dialect = 6
+    frames = [conn.handle(1, wire.PING, (wire.VALUE, (5,))) for conn in (one, other)]
+    assert b"changed" in frames[0]
+    assert b"changed" not in frames[1]
+
+
+def test_an_idle_connection_is_small() -> None:
+    Connection()
+    tracemalloc.start()
+    kept = [Connection() for _ in range(100)]
+    size = tracemalloc.get_traced_memory()[0] / len(kept)
+    tracemalloc.stop()
+    assert size < 3000

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
 from anycore.kernel.call import Mode
+from anycore.objects.answering import running
 from anycore.objects.extensions import CANCEL, QUESTION
 from anycore.objects.link import NoLink
 from anycore.wire import rpyc_constants as wire
@@ -36,19 +37,10 @@ _log = logging.getLogger("anycore.rpyc")
 _ASKED: Final = (wire.PING, (wire.VALUE, (QUESTION,)))
 
 
-class _Here(threading.local):
-    """The connection whose job the running thread is at."""
-
-    connection: Connection | None = None
-    job: RequestJob | None = None
-
-
-_here = _Here()
-
-
 def current_job() -> RequestJob | None:
     """Return the request that the running thread is at."""
-    return _here.job
+    job = running.keeper
+    return job if isinstance(job, RequestJob) else None
 
 
 class RequestJob(Job):
@@ -101,12 +93,13 @@ class RequestJob(Job):
             self.refuse("the caller gave this call up before its turn came")
             return
         sent, self._sent = self._sent, None
-        outer, job = _here.connection, _here.job
-        _here.connection, _here.job = self._connection, self
+        here = running
+        outer, job = here.connection, here.keeper
+        here.connection, here.keeper = self._connection, self
         try:
             self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
         finally:
-            _here.connection, _here.job = outer, job
+            here.connection, here.keeper = outer, job
 
     def cancel(self) -> None:
         """Stop, or do not even begin: a coroutine is cancelled; other code that runs can only look, by `cancelled`."""
@@ -133,14 +126,14 @@ class _OpenJob(Job):
         self._open = opened
 
     def run(self) -> None:
-        outer, _here.connection = _here.connection, self._connection
+        outer, running.connection = running.connection, self._connection
         try:
             self._open()
         except Exception as error:  # noqa: BLE001 - whatever the service did, it ends here
             _log.exception("%s: the service's on_connect failed", self._connection)
             self._connection.ended(f"the service's on_connect failed: {error!r:.200}")
         finally:
-            _here.connection = outer
+            running.connection = outer
 
     def refuse(self, reason: str) -> None:
         """End the connection: a service that has not heard of it cannot serve it."""
@@ -198,10 +191,10 @@ class RpycConversation(Conversation):
         self._concurrency = concurrency
         self._max_queue = max_queue
         self._decoder = FrameDecoder(max_frame=max_frame, max_inflated=max_frame)
-        self._queue: deque[Job] = deque()
+        self._queue: deque[Job] | tuple[()] = ()  # most peers never have anything to put there
         self._running = 0
         self._jobs: dict[int, RequestJob] = {}
-        self._out: deque[bytes] = deque()
+        self._out: list[bytes] = []
         self._lock = threading.RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
         self._closing = False
         self._stopping = False
@@ -268,7 +261,7 @@ class RpycConversation(Conversation):
             self._blame(error)
         if requests:
             with self._lock:
-                self._queue.extend(requests)
+                self._waiting().extend(requests)
                 return [*told, *self._next()]
         return told or NO_JOBS
 
@@ -284,7 +277,7 @@ class RpycConversation(Conversation):
             if self._running < self._concurrency and not self._queue:
                 self._running += 1
                 return (job,)
-            self._queue.append(job)
+            self._waiting().append(job)
             return NO_JOBS
 
     def _request(self, message: Message) -> RequestJob:
@@ -309,13 +302,21 @@ class RpycConversation(Conversation):
         if given_up is not None:
             given_up.cancel()
 
+    def _waiting(self) -> deque[Job]:
+        """Return the queue; the lock is held."""
+        queue = self._queue
+        if not isinstance(queue, deque):
+            queue = self._queue = deque()
+        return queue
+
     def _next(self) -> Sequence[Job]:
         """Return the jobs whose turn it is; the lock is held."""
-        if not self._queue:
+        queue = self._queue
+        if not isinstance(queue, deque):
             return NO_JOBS
         jobs: list[Job] = []
-        while self._queue and self._running < self._concurrency:
-            jobs.append(self._queue.popleft())
+        while queue and self._running < self._concurrency:
+            jobs.append(queue.popleft())
             self._running += 1
         return jobs
 
@@ -341,7 +342,7 @@ class RpycConversation(Conversation):
     @property
     def inside(self) -> bool:
         """Whether the calling thread runs a job of this conversation."""
-        return _here.connection is self.connection
+        return running.connection is self.connection
 
     def put(self, data: bytes) -> None:
         """Add a frame to what is ready to be sent. Takes no lock."""
@@ -366,7 +367,7 @@ class RpycConversation(Conversation):
         """
         out = self._out
         try:
-            first = out.popleft()
+            first = out.pop(0)
             if not out or self.peer.tls:
                 return first
         except IndexError:
@@ -374,7 +375,7 @@ class RpycConversation(Conversation):
         parts = [first]
         while out:
             try:
-                parts.append(out.popleft())
+                parts.append(out.pop(0))
             except IndexError:  # another thread took it just now
                 break
         return b"".join(parts)

@@ -27,6 +27,8 @@ class LoopLink(Link):
         loop: The loop, which runs in the calling thread.
     """
 
+    __slots__ = ("_connection", "_conversation", "_loop", "_scheduled", "_thread")
+
     def __init__(
         self, connection: AsyncioConnection, conversation: RpycConversation, loop: asyncio.AbstractEventLoop
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from threading import get_ident, local
+from threading import RLock, get_ident, local
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from anycore.objects.table import says_of
 from anycore.wire import rpyc_constants as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
     from anycore.objects.boxing import Boxer
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anycore.wire.rpyc import MessageCodec
 
 _log = logging.getLogger("anycore.rpyc")
+_lock: Final = RLock()
 _QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.INSPECT, CANCEL})
 
 
@@ -37,28 +38,37 @@ class Keeper(Protocol):
 
 
 class Here(local):
-    """What the running thread is at.
-
-    Attributes:
-        threads: With bind_threads: the thread that this one is towards the peer, and the peer's thread that it answers.
-        keeper: What the results of the request that runs are left with.
-    """
+    """What the running thread is towards one peer, with bind_threads: its own number, and the peer's thread that it answers."""
 
     threads = (0, 0)
+
+
+class Running(local):
+    """The request that the running thread is at, of whatever connection.
+
+    Attributes:
+        connection: The connection.
+        keeper: What the results are left with.
+    """
+
+    connection: Answering | None = None
     keeper: Keeper | None = None
+
+
+running: Final = Running()
 
 
 class Answering:
     """The half of a connection that answers. The attributes are `Connection`'s, which has their description."""
 
     codec: MessageCodec
-    config: dict[str, Any]
-    handlers: dict[int, Callable[..., Any]]
     last_traceback: TracebackType | None
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]
     table: ObjectTable
     _boxer: Boxer
-    _here: Here
+    _handlers: dict[int, Callable[..., Any]]
+    _here: Here | None
+    _settings: Mapping[str, Any]
 
     def handle(
         self, seq: int, handler: Any, boxed: Any, keep: Keeper | None = None, threads: tuple[int, int] = (0, 0)
@@ -78,8 +88,6 @@ class Answering:
         """
         bound = self.codec.bind_threads
         lent: list[Entry] = []
-        here, outer = self._here, self._here.keeper
-        here.keeper = keep
         try:
             if bound:
                 result = self._bound(handler, boxed, threads)
@@ -98,22 +106,29 @@ class Answering:
             if keep is not None and self._propagates(error):
                 keep.raised = error
             return self._refusal(seq, error, threads)
-        finally:
-            here.keeper = outer
 
     def _propagates(self, error: BaseException) -> bool:
-        return (isinstance(error, KeyboardInterrupt) and self.config["propagate_KeyboardInterrupt_locally"]) or (
-            isinstance(error, SystemExit) and self.config["propagate_SystemExit_locally"]
+        return (isinstance(error, KeyboardInterrupt) and self._settings["propagate_KeyboardInterrupt_locally"]) or (
+            isinstance(error, SystemExit) and self._settings["propagate_SystemExit_locally"]
         )
 
     def _bound(self, handler: Any, boxed: Any, threads: tuple[int, int]) -> Any:
         """Do what the peer asks, as the thread that it means: what we ask meanwhile is meant for its thread that waits."""
-        here, outer = self._here, self._here.threads
+        here = self._bound_here()
+        outer = here.threads
         here.threads = (threads[1] or get_ident(), threads[0])
         try:
             return self._answer(handler, boxed)
         finally:
             here.threads = outer
+
+    def _bound_here(self) -> Here:
+        here = self._here
+        if here is None:
+            made = Here()
+            with _lock:  # two threads at once must not take different ones
+                here = self._here = self._here or made
+        return here
 
     def arrive(self, handler: int, boxed: Any) -> tuple[Any, Mode]:
         """Look up the objects of ours that a request of the peer is about, now, and tell where it runs; see `Boxer.receive` and `mode`.
@@ -167,9 +182,9 @@ class Answering:
 
     def _answer(self, handler: Any, boxed: Any) -> Any:
         if handler == wire.DEL:
-            return self.handlers[wire.DEL](self, *self._dropped(boxed))
+            return self._handlers[wire.DEL](self, *self._dropped(boxed))
         try:
-            function = self.handlers[handler]
+            function = self._handlers[handler]
         except (KeyError, TypeError):
             message = f"there is no request number {handler!r:.40}; they go from 1 to {wire.INSTANCECHECK}"
             raise ValueError(message) from None
@@ -186,7 +201,7 @@ class Answering:
         """Return a result; of a coroutine, what comes of it, waited for. It can be cancelled meanwhile."""
         if type(result) is not CoroutineType:
             return result
-        keeper = self._here.keeper
+        keeper = running.keeper
         return self.run_coroutine(result if keeper is None else _watched(result, keeper))
 
     def _dropped(self, boxed: Any) -> tuple[Any, ...]:
@@ -203,14 +218,14 @@ class Answering:
     def _refusal(self, seq: int, error: BaseException, threads: tuple[int, int]) -> bytes:
         if not isinstance(error, StopIteration):
             self.last_traceback = error.__traceback__
-            logger = self.config["logger"] or _log
+            logger = self._settings["logger"] or _log
             logger.debug("%s: request %d failed", self, seq, exc_info=error)
         ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
         try:
-            return self.codec.encode_exception(seq, dump(error, self.config, self.codec.dialect), *ids)
+            return self.codec.encode_exception(seq, dump(error, self._settings, self.codec.dialect), *ids)
         except Exception as second:  # noqa: BLE001 - an exception that cannot be told is told by its type
             told = RuntimeError(f"{type(error).__name__}, which cannot be told: {type(second).__name__}")
-            return self.codec.encode_exception(seq, dump(told, self.config), *ids)
+            return self.codec.encode_exception(seq, dump(told, self._settings), *ids)
 
 
 async def _watched(coroutine: Coroutine[Any, Any, Any], keeper: Keeper) -> Any:

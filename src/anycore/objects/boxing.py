@@ -45,12 +45,14 @@ class Boxer:
         table: Where objects are entered that the peer gets references to.
     """
 
+    __slots__ = ("_classes", "_connection", "_gone", "_leases", "_lock", "_table")
+
     def __init__(self, connection: Connection, table: ObjectTable) -> None:
         self._connection = connection
         self._table = table
         self._lock = RLock()
         self._leases: dict[IdPack, _Lease] = {}
-        self._gone: deque[_Lease] = deque()
+        self._gone: deque[_Lease] | None = None
         self._classes: dict[tuple[str, int, bool], type[Proxy]] = {}
 
     def box(self, obj: Any, lent: list[Entry]) -> Any:
@@ -186,11 +188,14 @@ class Boxer:
             known = self._known(pack)  # another thread may have made it meanwhile
             if known is not None:
                 return known
+            gone_ones = self._gone
+            if gone_ones is None:
+                gone_ones = self._gone = deque()
             lease = _Lease(proxy, self._ended)
             lease.pack, lease.count = pack, 1
             self._leases[pack] = lease
-            while self._gone:
-                gone = self._gone.popleft()
+            while gone_ones:
+                gone = gone_ones.popleft()
                 if self._leases.get(gone.pack) is gone:
                     del self._leases[gone.pack]
             return proxy
@@ -207,7 +212,8 @@ class Boxer:
     def _ended(self, lease: ref[Proxy]) -> None:
         """A proxy has gone. Runs wherever memory is allocated, so it takes no lock and leaves the table of leases alone."""
         assert isinstance(lease, _Lease)
-        self._gone.append(lease)
+        if self._gone is not None:
+            self._gone.append(lease)
         self._connection.release(lease.pack, lease.count)
 
     def _class(self, pack: IdPack) -> type[Proxy]:

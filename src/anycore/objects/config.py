@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import os
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SAFE_ATTRS: Final = frozenset(
     [
@@ -115,7 +120,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "sync_request_timeout": 30,
     "before_closed": None,
     "close_catchall": False,
-    "bind_threads": False,
+    "bind_threads": os.environ.get("RPYC_BIND_THREADS", "").lower() == "true",  # read once, as by RPyC
     # Ours, with no counterpart in RPyC:
     "max_objects": 1_000_000,
     "max_pending": 100_000,
@@ -124,7 +129,12 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
-def make_config(given: dict[str, Any] | None = None) -> dict[str, Any]:
+_MAX_SHARED: Final = 64
+_SIMPLE: Final = frozenset({bool, int, float, str, bytes, type(None)})
+_shared: Final[dict[Any, Mapping[str, Any]]] = {}
+
+
+def make_config(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a new configuration.
 
     A connection keeps it as a live dict, because programs written for RPyC change it while the connection lives. Keys that are
@@ -134,3 +144,24 @@ def make_config(given: dict[str, Any] | None = None) -> dict[str, Any]:
         given: Keys that differ from the defaults.
     """
     return {**_DEFAULTS, "safe_attrs": set(SAFE_ATTRS), **(given or {})}
+
+
+def shared_config(given: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """Return a configuration that nobody changes, the same for all connections that are given the same: most never change theirs.
+
+    Args:
+        given: Keys that differ from the defaults.
+    """
+    given = given or {}
+    key = None
+    if _SIMPLE.issuperset(map(type, given.values())):
+        key = tuple([(name, type(value), value) for name, value in given.items()])
+        found = _shared.get(key)
+        if found is not None:
+            return found
+    made = MappingProxyType({**_DEFAULTS, **given})
+    if key is not None:
+        if len(_shared) >= _MAX_SHARED:
+            _shared.clear()
+        _shared[key] = made
+    return made

@@ -6,12 +6,12 @@ import asyncio
 import itertools
 import logging
 import time
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.objects.answering import Answering, Here
 from anycore.objects.boxing import Boxer
-from anycore.objects.config import make_config
+from anycore.objects.config import SAFE_ATTRS, make_config, shared_config
 from anycore.objects.exceptions import ExceptionLoader
 from anycore.objects.extensions import ANSWER, CANCEL, EXTENSIONS, QUESTION
 from anycore.objects.handlers import HANDLERS
@@ -39,6 +39,9 @@ _log = logging.getLogger("anycore.rpyc")
 _numbers = itertools.count(1)
 _inspector: Final = Inspector()
 _object = object.__getattribute__
+_HANDLERS: Final[dict[int, Callable[..., Any]]] = {**HANDLERS, **EXTENSIONS}
+_lock: Final = RLock()
+"""Held while a connection gets a dictionary of its own."""
 _NOTHING: Final = Encoded((wire.VALUE, ()))
 """No named arguments, as nearly always, ready to be sent."""
 
@@ -52,14 +55,12 @@ class Connection(Answering):
         codec: The codec; a new one that finds out the peer's dialect when left out.
 
     Attributes:
-        config: The configuration, live.
         link: What moves the bytes; set before the first request.
         local_root: Our root object.
         codec: The codec.
         table: Our objects that the peer holds.
         policy: What the peer may reach.
         inspector: Tells the peer about types.
-        handlers: What requests mean, by number.
         closed: Whether the connection has ended.
         end_reason: Why it did, for people.
         on_end: Called once, when it has ended.
@@ -72,37 +73,65 @@ class Connection(Answering):
     def __init__(
         self, root: Any = None, config: dict[str, Any] | None = None, codec: MessageCodec | None = None
     ) -> None:
-        self.config = make_config(config)
-        if self.config["connid"] is None:
-            self.config["connid"] = f"conn{next(_numbers)}"
-        bound = bool(self.config["bind_threads"]) or None
+        given = config or {}
+        self._connid = given.get("connid")
+        if self._connid is None:
+            self._connid = f"conn{next(_numbers)}"
+        self._settings = shared_config({**given, "connid": None} if "connid" in given else given)
+        self._own: dict[str, Any] | None = None
+        bound = bool(self._settings["bind_threads"]) or None
         if codec is None or (bound and codec.bind_threads is None):
             codec = MessageCodec(codec.dialect if codec is not None else None, bound)
         self.local_root = root
         self.codec = codec
-        self.table = ObjectTable(self.config["max_objects"])
-        self.policy = AttributePolicy(self.config)
+        self.table = ObjectTable(self._settings["max_objects"])
+        self.policy = AttributePolicy(self._settings)
         self.inspector = _inspector
-        self.handlers: dict[int, Callable[..., Any]] = {**HANDLERS, **EXTENSIONS}
+        self._handlers = _HANDLERS
         self.closed = False
         self.end_reason = ""
         self.on_end: Callable[[], None] | None = None
         self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
         self.last_traceback: TracebackType | None = None
         self._boxer = Boxer(self, self.table)
-        self._exceptions = ExceptionLoader(self.config)
+        self._exceptions: ExceptionLoader | None = None
         self._seq = itertools.count()
         self._pending: dict[int, AsyncResult] = {}
-        self._given_up: set[int] = set()
+        self._given_up: dict[int, None] = {}
         self._alive = [True]  # whoever takes the item out ends the connection
         self._open = [True]  # whoever takes the item out closes it
-        self._here = Here()
+        self._here: Here | None = None
         self._extended: bool | None = None  # whether the peer is one of ours; None: not known yet
         self._to_cancel: list[int] = []
         self._remote_root: Any = None
 
     def __repr__(self) -> str:
-        return f"<{'closed ' if self.closed else ''}connection {self.config['connid']}>"
+        return f"<{'closed ' if self.closed else ''}connection {self._settings['connid'] or self._connid}>"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, live. Whoever asks for it may change it, so from then on it is this connection's alone."""
+        if self._own is None:
+            made = make_config(self._settings)
+            made["connid"] = self._connid
+            if made["safe_attrs"] is SAFE_ATTRS:
+                made["safe_attrs"] = set(SAFE_ATTRS)
+            with _lock:
+                if self._own is None:
+                    self._settings = self._own = made
+                    self.policy.use(made)
+                    self._exceptions = None
+        return self._own
+
+    @property
+    def handlers(self) -> dict[int, Callable[..., Any]]:
+        """What requests mean, by number; live as well."""
+        if self._handlers is _HANDLERS:
+            made = dict(_HANDLERS)
+            with _lock:
+                if self._handlers is _HANDLERS:
+                    self._handlers = made
+        return self._handlers
 
     def __enter__(self) -> Self:
         return self
@@ -142,14 +171,14 @@ class Connection(Answering):
         """Call a proxy of this connection and wait for what it returns; as `sync_request` of CALL, which it is the shorter way of."""
         if kwargs:
             return self.sync_request(wire.CALL, proxy, args, tuple(kwargs.items()))
-        limit = limit_of(self, self.config["sync_request_timeout"])
+        limit = limit_of(self, self._settings["sync_request_timeout"])
         return self._request(wire.CALL, (proxy, args, _NOTHING), limit).value
 
     def _request(self, handler: int, args: tuple[Any, ...], timeout: float | None) -> AsyncResult:
         if self.closed:
             raise self._eof()
         pending = self._pending
-        if len(pending) >= self.config["max_pending"]:
+        if len(pending) >= self._settings["max_pending"]:
             message = f"{len(pending)} requests wait for their answers already; wait for some, or raise max_pending"
             raise OverflowError(message)
         lent: list[Entry] = []
@@ -171,7 +200,7 @@ class Connection(Answering):
         return result
 
     def _threads(self) -> tuple[int, int]:
-        own, peer = self._here.threads
+        own, peer = self._bound_here().threads
         return own or get_ident(), peer
 
     def sync_request(self, handler: int, *args: Any) -> Any:
@@ -182,7 +211,7 @@ class Connection(Answering):
             EOFError: When the connection has ended.
             BaseException: What the peer raised.
         """
-        limit = limit_of(self, self.config["sync_request_timeout"])
+        limit = limit_of(self, self._settings["sync_request_timeout"])
         return self._request(handler, args, limit).value
 
     def timeout(self, seconds: float | None) -> AbstractContextManager[None]:
@@ -202,7 +231,7 @@ class Connection(Answering):
         if self._pending.pop(seq, None) is None:
             return False
         if seq >= 0 and not self.closed:
-            self._given_up.add(seq)
+            self._given_up[seq] = None
             self.cancel(seq)
         return True
 
@@ -325,12 +354,18 @@ class Connection(Answering):
 
     def load_exception(self, sent: Any) -> BaseException:
         """Return the exception that the peer sent."""
-        return self._exceptions.load(sent)
+        return self._loader().load(sent)
 
     def stand_in(self, error: Any) -> BaseException:
         """Return an exception of this side for an object of the peer that is one there."""
         name = _object(error, "____id_pack__")[0] if is_proxy(error) else f"builtins.{type(error).__name__}"
-        return self._exceptions.stand_in(name, str(error))
+        return self._loader().stand_in(name, str(error))
+
+    def _loader(self) -> ExceptionLoader:
+        loader = self._exceptions
+        if loader is None:
+            loader = self._exceptions = ExceptionLoader(self._settings)
+        return loader
 
     def settle(self, seq: int, sent: Any, *, failed: bool) -> Sequence[Callable[[], Any]]:
         """Enter an answer of the peer. One that nobody waits for any more gives its references back; one never asked for is ignored.
@@ -341,7 +376,7 @@ class Connection(Answering):
         result = self._pending.pop(seq, None)
         if result is None:
             if seq in self._given_up:
-                self._given_up.discard(seq)
+                self._given_up.pop(seq, None)
                 if not failed:
                     self.give_back(sent)
             return ()
@@ -363,11 +398,11 @@ class Connection(Answering):
         except IndexError:
             return  # another thread, or a caller of this one, is at it
         try:
-            before = self.config["before_closed"]
+            before = self._settings["before_closed"]
             if before is not None:
                 before(self.root)
         except Exception:
-            if not self.config["close_catchall"]:
+            if not self._settings["close_catchall"]:
                 raise
             _log.debug("%s: before_closed failed", self, exc_info=True)
         finally:
@@ -375,8 +410,8 @@ class Connection(Answering):
             self.ended("closed by this side")
 
     def _say_goodbye(self) -> None:
-        limit = self.config["sync_request_timeout"]
-        limit = self.config["close_timeout"] if limit is None else min(limit, self.config["close_timeout"])
+        limit = self._settings["sync_request_timeout"]
+        limit = self._settings["close_timeout"] if limit is None else min(limit, self._settings["close_timeout"])
         try:
             self.async_request(wire.CLOSE, timeout=limit).wait()  # answered by the end of the connection
         except (EOFError, OSError, TimeoutError, RuntimeError):

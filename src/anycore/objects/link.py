@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class Link(abc.ABC):
     """What moves a connection's bytes."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     def send(self, data: bytes) -> None:
         """Send bytes, after those sent before.

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _HOOKS = {"get": "_rpyc_getattr", "set": "_rpyc_setattr", "del": "_rpyc_delattr"}
 _SWITCHES = {"get": "allow_getattr", "set": "allow_setattr", "del": "allow_delattr"}
@@ -23,7 +23,11 @@ class AttributePolicy:
 
     __slots__ = ("_config",)
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+
+    def use(self, config: Mapping[str, Any]) -> None:
+        """Go by another configuration from now on."""
         self._config = config
 
     def get(self, obj: Any, name: Any) -> Any:

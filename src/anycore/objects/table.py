@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from threading import RLock
 from types import MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from anycore.wire.brine import Encoded
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from anycore.kernel.call import Mode
 
 IdPack = tuple[str, int, int]
+
+
+_class_numbers: Final = count(1)
+_classes: Final[WeakKeyDictionary[type, tuple[str, int]]] = WeakKeyDictionary()
+"""Names and numbers of classes, the same on all connections. Safe for threads: of two that enter the same, one does it in vain."""
 
 
 class TableFullError(Exception):
@@ -72,6 +77,8 @@ class ObjectTable:
         limit: How many objects the peer may hold at once.
     """
 
+    __slots__ = ("_by_identity", "_by_pack", "_closed", "_limit", "_lock", "_numbers")
+
     def __init__(self, limit: int = 1_000_000) -> None:
         self._limit = limit
         self._closed = False
@@ -79,7 +86,6 @@ class ObjectTable:
         self._numbers = count(1)
         self._by_pack: dict[IdPack, Entry] = {}
         self._by_identity: dict[int, Entry] = {}
-        self._classes: WeakKeyDictionary[type, tuple[str, int]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._by_pack)
@@ -168,7 +174,6 @@ class ObjectTable:
             held = list(self._by_pack.values())
             self._by_pack.clear()
             self._by_identity.clear()
-            self._classes.clear()
         del held  # outside the lock: finalisers of the objects may come back to us
 
     def _entry(self, obj: Any) -> Entry:
@@ -182,23 +187,24 @@ class ObjectTable:
         cls = type(obj)
         if getattr(cls, "____proxy__", False):  # a proxy of another connection: its name, our numbers
             name, _, number = object.__getattribute__(obj, "____id_pack__")
-            return (name, next(self._numbers), next(self._numbers) if number else 0)
+            return (name, next(_class_numbers), next(self._numbers) if number else 0)
         if issubclass(cls, type):
-            return (*self._class(obj), 0)
+            return (*_class_of(obj), 0)
         if cls is ModuleType:
             name = str(getattr(obj, "__name__", "?"))
             known = name if name in sys.modules else f"{cls.__module__}.{name}"
-            return (known, self._class(cls)[1], next(self._numbers))
+            return (known, _class_of(cls)[1], next(self._numbers))
         try:
             shown = obj.__class__
         except Exception:  # noqa: BLE001 - a property of the object's own, which failed
             shown = cls
-        name, number = self._class(shown if issubclass(type(shown), type) else cls)
+        name, number = _class_of(shown if issubclass(type(shown), type) else cls)
         return (name, number, next(self._numbers))
 
-    def _class(self, cls: type) -> tuple[str, int]:
-        found = self._classes.get(cls)
-        if found is None:
-            module, name = (type.__getattribute__(cls, part) for part in ("__module__", "__name__"))
-            found = self._classes.setdefault(cls, (f"{module}.{name}", next(self._numbers)))
-        return found
+
+def _class_of(cls: type) -> tuple[str, int]:
+    found = _classes.get(cls)
+    if found is None:
+        module, name = (type.__getattribute__(cls, part) for part in ("__module__", "__name__"))
+        found = _classes.setdefault(cls, (f"{module}.{name}", next(_class_numbers)))
+    return found
