@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import types
 from importlib import import_module
 from typing import Any
@@ -14,7 +16,6 @@ WIRE = "a detail of the original's codec; ours is in anycore.wire.brine"
 WINDOWS = "Windows only"
 
 ABSENT: dict[str, dict[str, str]] = {
-    "rpyc": {"cli": "the command line is `anycore classic` and `anycore registry`"},
     "rpyc.core.netref": {
         "NetrefClass": "a descriptor of the original's class factory; nobody else can use it",
         "builtin_classes_cache": "a cache of the original's",
@@ -171,3 +172,15 @@ def test_gevent_is_refused_in_words() -> None:
 
     with pytest.raises(ImportError, match="use ThreadedServer"):
         GeventServer(object)
+
+
+@pytest.mark.parametrize("command", ["rpyc_classic", "rpyc_registry"])
+def test_commands_go_on_as_ours(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"anycore.compat.rpyc.cli.{command}", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "--mode" in done.stdout or "serve" in done.stdout

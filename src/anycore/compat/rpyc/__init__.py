@@ -8,7 +8,7 @@ Source: spec/rpyc.md sections 10 to 23; the behaviour of RPyC 6.0.
 
 from __future__ import annotations
 
-from anycore.compat.rpyc import core, lib, utils, version
+from anycore.compat.rpyc import cli, core, lib, utils, version
 from anycore.compat.rpyc.core import (
     AsyncResult,
     AsyncResultTimeout,
@@ -58,7 +58,7 @@ globals()["async"] = async_
 __all__ = [
     "AsyncResult", "AsyncResultTimeout", "BaseNetref", "BgServingThread", "Channel", "ClassicService", "Connection", "ForkingServer",
     "GenericException", "MasterService", "OneShotServer", "PipeStream", "Service", "SlaveService", "SocketStream", "ThreadPoolServer",
-    "ThreadedServer", "TunneledSocketStream", "VoidService", "__version__", "async_", "buffiter", "classic", "connect",
+    "ThreadedServer", "TunneledSocketStream", "VoidService", "__version__", "async_", "buffiter", "classic", "cli", "connect",
     "connect_by_service", "connect_channel", "connect_pipes", "connect_stdpipes", "connect_stream", "connect_subproc", "connect_thread",
     "core", "discover", "exposed", "lib", "list_services", "restricted", "serve_socket", "service", "setup_logger", "spawn",
     "ssh_connect", "ssl_connect", "substitute", "timed", "utils", "version",

@@ -1,0 +1,1 @@
+"""`rpyc.cli`: the two commands, by their modules' names."""
