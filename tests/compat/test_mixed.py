@@ -32,11 +32,6 @@ def talk(start: Start, server: str, client: str, name: str, *arguments: str) -> 
             serving.communicate()
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[tuple[str, str], list[str]]:
-    return {}
-
-
 @pytest.mark.parametrize("kind", SERVERS)
 def test_services(start: Start, kind: str) -> None:
     said = talk(start, "original", "original", "service", kind)
