@@ -140,8 +140,8 @@ class _OpenJob(Job):
         self._connection.ended(reason)
 
 
-class _CallbackJob(Job):
-    """Calls back whoever asked to be told of an answer. It is in nobody's way: it takes no turn among the requests."""
+class CallbackJob(Job):
+    """Calls back whoever asked to be told of an answer, or of the end. It is in nobody's way: it takes no turn among the requests."""
 
     __slots__ = ("_callbacks",)
 
@@ -150,12 +150,13 @@ class _CallbackJob(Job):
         self._callbacks = callbacks
 
     def run(self) -> None:
+        """Call them, in their order."""
         for callback in self._callbacks:
             callback()
 
     def refuse(self, reason: str) -> None:
         """Nobody can be told: the results stay there to be asked."""
-        _log.warning("callbacks about answers were left out: %s", reason)
+        _log.warning("callbacks about answers, or the end, were left out: %s", reason)
 
 
 class RpycConversation(Conversation):
@@ -267,7 +268,7 @@ class RpycConversation(Conversation):
 
     def _settle(self, message: Message) -> Sequence[Job]:
         callbacks = self.connection.settle(message.seq, message.args, failed=message.kind == wire.EXCEPTION)
-        return (_CallbackJob(callbacks),) if callbacks else NO_JOBS
+        return (CallbackJob(callbacks),) if callbacks else NO_JOBS
 
     def _admit(self, job: RequestJob) -> Sequence[Job]:
         """Return a request as the job to do now, if it is its turn."""
@@ -329,7 +330,7 @@ class RpycConversation(Conversation):
                 return NO_JOBS
             if self._jobs.get(job.seq) is job:
                 del self._jobs[job.seq]
-        elif type(job) is _CallbackJob:
+        elif type(job) is CallbackJob:
             return NO_JOBS
         with self._lock:
             self._running -= 1

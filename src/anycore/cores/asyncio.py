@@ -38,6 +38,7 @@ class AsyncioCore(Core):
     Attributes:
         connections: Those that are served.
         leaving: Those that were refused, and are being told so.
+        last_jobs: What is done, in workers, about connections that have ended.
         loop: The event loop.
     """
 
@@ -49,6 +50,7 @@ class AsyncioCore(Core):
         super().__init__(listeners, limits)
         self.connections: set[AsyncioConnection] = set()
         self.leaving: set[AsyncioConnection] = set()
+        self.last_jobs: set[Job] = set()
         self.counted = Figures()
         self.stopping = False
         self.tick = time.monotonic()
@@ -167,7 +169,7 @@ class AsyncioCore(Core):
 
     def look_quiet(self) -> None:
         """Take note when the last connection has ended while the core stops."""
-        if self.stopping and not self.connections and not self.leaving:
+        if self.stopping and not self.connections and not self.leaving and not self.last_jobs:
             self._quiet.set()
 
     async def _sweep(self) -> None:

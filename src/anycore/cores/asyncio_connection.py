@@ -172,10 +172,21 @@ class AsyncioConnection(asyncio.Protocol):
             if more:
                 self.run(more)
 
+    def run_last(self, job: Job) -> None:
+        """Run what is to be done after the end, in a worker. No limit refuses it, and the core does not stop before it is done."""
+        core = self._core
+        core.counted.in_flight += 1
+        core.last_jobs.add(job)
+        self._out += 1
+        core.workers.submit((self, job))
+
     def finished(self, job: Job) -> None:
         """Take back a job that a worker or a task has run."""
         self._core.counted.in_flight -= 1
         self._out -= 1
+        if self._core.last_jobs:
+            self._core.last_jobs.discard(job)
+            self._core.look_quiet()
         more = self.conversation.finish(job)
         if more:
             self.run(more)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from anycore.conversations.rpyc import CallbackJob
 from anycore.objects.link import Link
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anycore.conversations.base import Job
     from anycore.conversations.rpyc import RpycConversation
@@ -80,6 +81,13 @@ class LoopLink(Link):
 
     def _run(self, jobs: Sequence[Job]) -> None:
         self._connection.run(jobs)
+
+    def tell(self, callbacks: Sequence[Callable[[], Any]]) -> None:
+        """Call in a worker thread, for a service may take its time over the end; see `Link.tell`."""
+        if threading.get_ident() == self._thread:
+            self._connection.run_last(CallbackJob(callbacks))
+        else:
+            super().tell(callbacks)
 
     def close(self) -> None:
         """Close after what was sent; see `Link.close`."""

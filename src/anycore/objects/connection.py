@@ -433,24 +433,33 @@ class Connection(Answering):
             return
         self.end_reason = reason
         self.closed = True
+        callbacks: list[Callable[[], Any]] = []
         while self._pending:
             try:
                 _, result = self._pending.popitem()
             except KeyError:
                 break
-            for callback in result.fail(self._eof()):
-                _bound(callback, result)()
-        try:
-            if self.on_end is not None:
-                self.on_end()
-        except Exception:  # noqa: BLE001 - whatever the service did, the connection has ended
-            _log.exception("%s: telling the service that the connection has ended failed", self)
-        finally:
+            callbacks += [_bound(callback, result) for callback in result.fail(self._eof())]
+        if self.on_end is not None:
+            callbacks.append(self._tell_service(self.on_end))
             self.on_end = None
+        try:
+            if callbacks:
+                self.link.tell(callbacks)
+        finally:
             self.table.close()
             self._given_up.clear()
             self._remote_root = None
             self.link.close()
+
+    def _tell_service(self, on_end: Callable[[], None]) -> Callable[[], None]:
+        def tell() -> None:
+            try:
+                on_end()
+            except Exception:  # noqa: BLE001 - whatever the service did, the connection has ended
+                _log.exception("%s: telling the service that the connection has ended failed", self)
+
+        return tell
 
     def is_local(self, proxy: Any) -> bool:
         """Tell whether an object is a proxy of this connection."""

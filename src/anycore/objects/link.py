@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from anycore.objects.result import AsyncResult
 
 
@@ -35,6 +37,15 @@ class Link(abc.ABC):
         Raises:
             RuntimeError: When waiting here would keep the result from ever coming, as on an event loop.
         """
+
+    def tell(self, callbacks: Sequence[Callable[[], Any]]) -> None:
+        """Call those who are to know that the connection has ended; here, or where they may take their time.
+
+        Args:
+            callbacks: What to call, in this order. Nothing waits for them, or for what they return.
+        """
+        for callback in callbacks:
+            callback()
 
     @abc.abstractmethod
     def close(self) -> None:
