@@ -11,6 +11,8 @@ import pytest
 
 from anycore.cores.asyncio import AsyncioCore
 from anycore.cores.base import CoreLimits, Listener
+from anycore.kernel.call import Peer
+from anycore.objects.link import NoLink
 from anycore.rpyc.connecting import connect
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.service import Service
@@ -90,3 +92,26 @@ def test_a_core_that_stops_waits_until_the_service_was_told() -> None:
         service.free.set()
         thread.join(10)
         assert len(service.told) == 1
+
+
+class Idle(Service):
+    def on_connect(self, conn: Any) -> None: ...
+
+    def on_disconnect(self, conn: Any) -> None:
+        """Nothing."""
+
+
+class Busy(Service):
+    def on_connect(self, conn: Any) -> Any:
+        return 1
+
+    def on_disconnect(self, conn: Any) -> Any:
+        """Return what it got."""
+        return conn
+
+
+@pytest.mark.parametrize(("service", "jobs"), [(Service(), 0), (Idle(), 0), (Busy(), 1), (Slow(), 0)])
+def test_hooks_of_a_service_that_do_nothing_cost_no_job(service: Service, jobs: int) -> None:
+    conversation = serve_root(Peer(), service)
+    assert len(conversation.begin(NoLink())) == jobs
+    assert (conversation.connection.on_end is None) == (type(service) in (Service, Idle))

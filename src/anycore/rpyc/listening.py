@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.rpyc import RpycConversation
 from anycore.objects.connection import Connection
@@ -41,10 +42,10 @@ def serve_root(
     connection = Connection(root, config)
     if run_coroutine is not None:
         connection.run_coroutine = run_coroutine
-    connect, disconnect = getattr(root, "on_connect", None), getattr(root, "on_disconnect", None)
+    connect, disconnect = _hook(root, "on_connect"), _hook(root, "on_disconnect")
     if disconnect is not None:
-        connection.on_end = lambda: disconnect(connection)
-    opened = None if connect is None else lambda: connect(connection)
+        connection.on_end = partial(disconnect, connection)
+    opened = None if connect is None else partial(connect, connection)
     return RpycConversation(
         peer,
         connection,
@@ -54,3 +55,21 @@ def serve_root(
         max_frame=max_frame,
         max_queue=max_queue,
     )
+
+
+def _hook(root: Any, name: str) -> Callable[[Connection], None] | None:
+    """Return a method of a service, unless it does nothing, as those of base classes do: on some cores it would cost a thread's time."""
+    found: Callable[[Connection], None] | None = getattr(root, name, None)
+    code = getattr(getattr(found, "__func__", None), "__code__", None)
+    return None if code is not None and code.co_code in _EMPTY and code.co_consts[-1] is None else found
+
+
+def _plain(service: object, connection: object) -> None:
+    pass
+
+
+def _documented(service: object, connection: object) -> None:
+    """Do nothing."""
+
+
+_EMPTY: Final = frozenset({_plain.__code__.co_code, _documented.__code__.co_code})
