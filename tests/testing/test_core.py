@@ -101,7 +101,7 @@ over = threading.Event()
 
 
 def _anonymous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ThreadedConnection, "_peer", lambda self: Peer("unix"))
+    monkeypatch.setattr("anycore.cores.threaded_connection.peer_on", lambda *_: Peer("unix"))
 
 
 def _finish_twice(monkeypatch: pytest.MonkeyPatch) -> None:

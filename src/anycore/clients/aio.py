@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from anycore.clients.errors import failed
 from anycore.clients.proxy import MethodProxy, checked
+from anycore.clients.waiting import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,8 +167,9 @@ class AsyncClient:
             raise RuntimeError(f"{self!r} is closed; aconnect() again")
         while self._idle:
             connection = self._idle.pop()
-            if connection.idle:
+            if connection.idle and not connection.readable():
                 return connection
+            connection.abort()  # its end, or a reply that nobody asked for, as a 408 before closing
         return None
 
 
@@ -195,6 +197,11 @@ class Connection(asyncio.Protocol):
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
         )
+
+    def readable(self) -> bool:
+        """Whether something came in that the event loop has not seen yet, be it the end."""
+        raw = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return raw is not None and readable(raw)
 
     async def carry(self, exchange: Exchange) -> None:
         """Send the question and wait until its reply is complete.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 import threading
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from anycore.clients.errors import failed
 from anycore.clients.proxy import MethodProxy, checked
+from anycore.clients.waiting import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,9 +237,7 @@ class Connection:
 
     def readable(self) -> bool:
         """Whether something came in, be it the end."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return readable(self._socket)
 
     def close(self) -> None:
         """Close it."""
