@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -12,6 +16,7 @@ import pytest
 
 from anycore.objects.connection import Connection
 from anycore.objects.proxy import is_proxy
+from anycore.rpyc.connecting import connect_socket
 from anycore.testing.linked import linked
 from anycore.wire import rpyc_constants as wire
 from anycore.wire.errors import LocalProtocolError
@@ -623,3 +628,49 @@ def test_an_idle_connection_is_small() -> None:
     size = tracemalloc.get_traced_memory()[0] / len(kept)
     tracemalloc.stop()
     assert size < 3000
+
+
+class Meeting:
+    """Returns only when two are there."""
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(2, timeout=10)
+
+    def meet(self) -> int:
+        return self.barrier.wait()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_several_threads_serve_several_requests_at_once(together: bool) -> None:
+    here, there = socket.socketpair()
+    server = connect_socket(there, Meeting(), {"allow_all_attrs": True})
+    serving = threading.Thread(target=server.serve_threaded, args=(2,))
+    serving.start()
+    with connect_socket(here) as client:
+        proxy = client.root.meet
+        send = client.link.send
+        sent: list[bytes] = []
+        if together:
+            client.link.send = sent.append  # type: ignore[assignment, method-assign]
+        first = client.async_request(wire.CALL, proxy, ())
+        second = client.async_request(wire.CALL, proxy, ())
+        client.link.send = send  # type: ignore[method-assign]
+        if together:
+            send(b"".join(sent))
+        assert sorted([first.value, second.value]) == [0, 1]
+    serving.join(10)
+    assert not serving.is_alive()
+    with pytest.raises(ValueError, match="1 thread or more"):
+        server.serve_threaded(0)
+
+
+@pytest.mark.parametrize(("value", "bound"), [("true", True), ("TRUE", True), ("0", False), (None, False)])
+def test_threads_are_bound_where_the_environment_says_so(value: str | None, bound: bool) -> None:
+    environment = {name: text for name, text in os.environ.items() if name != "RPYC_BIND_THREADS"}
+    if value is not None:
+        environment["RPYC_BIND_THREADS"] = value
+    program = "from anycore.objects.config import make_config, shared_config as s; print(make_config()['bind_threads'], s()['bind_threads'])"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.split() == [str(bound)] * 2

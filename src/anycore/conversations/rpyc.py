@@ -341,6 +341,15 @@ class RpycConversation(Conversation):
         return jobs
 
     @property
+    def parallel(self) -> bool:
+        """Whether several of the peer's requests may run at once."""
+        return self._concurrency > 1
+
+    def set_concurrency(self, count: int) -> None:
+        """Let so many of the peer's requests run at once from now on."""
+        self._concurrency = count
+
+    @property
     def inside(self) -> bool:
         """Whether the calling thread runs a job of this conversation."""
         return running.connection is self.connection

@@ -5,7 +5,7 @@ or the reading falls to it. Nobody holds a lock while it runs a job, and a lock 
 
 The peer's requests run on the thread that read them, where it is the only one here, so that a call back costs no change of threads.
 Where other threads wait as well, a request gets a thread of its own: the one that read it may not be the one that it is about, and
-must not be kept from its own answer.
+must not be kept from its own answer. So does one that came together with others that may run at the same time.
 """
 
 from __future__ import annotations
@@ -86,6 +86,10 @@ class Pump(Link):
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 after the end."""
         return self.socket.fileno()
+
+    def set_concurrency(self, count: int) -> None:
+        """Let so many requests of the peer run at the same time; see `Link.set_concurrency`."""
+        self._conversation.set_concurrency(count)
 
     # Sending.
 
@@ -326,7 +330,9 @@ class Pump(Link):
                     self._flush()
                     done, size = [], 0
                 if job.mode is not Mode.QUICK and (
-                    self._here.depth >= _MAX_DEPTH or (not alone and self._followers and not self.ended)
+                    self._here.depth >= _MAX_DEPTH
+                    or (not alone and self._followers and not self.ended)
+                    or (ready and self._conversation.parallel and len(self._workers) < _MAX_WORKERS)
                 ):
                     self._hire(job)
                     continue
@@ -394,8 +400,8 @@ class Pump(Link):
             if data:
                 self._outbox.append(data)
             self._drain(_CLOSE_SECONDS)
-        self.ended = True
-        self._stream.shut()
+            self.ended = True
+            self._stream.shut()
         while self._followers:
             self._promote()
         self._dispose()

@@ -30,7 +30,8 @@ class Stream:
         self.socket = connected
         self._size = _SMALL
         self._inet = connected.family in (socket.AF_INET, socket.AF_INET6)
-        connected.settimeout(None)
+        if connected.gettimeout() is not None:
+            connected.settimeout(None)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(TICK), 0))
 
     def read(self, deadline: float | None) -> bytes | None:

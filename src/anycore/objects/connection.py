@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import time
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from anycore.objects.limits import limit_of, limited
 from anycore.objects.policy import AttributePolicy
 from anycore.objects.proxy import is_proxy
 from anycore.objects.result import AsyncResult
+from anycore.objects.serving import Serving
 from anycore.objects.table import ObjectTable
 from anycore.wire import rpyc_constants as wire
 from anycore.wire.brine import Encoded
@@ -46,7 +46,7 @@ _NOTHING: Final = Encoded((wire.VALUE, ()))
 """No named arguments, as nearly always, ready to be sent."""
 
 
-class Connection(Answering):
+class Connection(Answering, Serving):
     """One end of a connection, the same at both ends.
 
     Args:
@@ -291,56 +291,6 @@ class Connection(Answering):
         if self.async_request(wire.PING, sent, timeout=timeout).value != sent:
             message = "the peer's answer to a ping is not what was sent"
             raise ValueError(message)
-
-    # Serving, where no core does.
-
-    def serve(self, timeout: float | None = 1.0) -> bool:
-        """Take what the peer sends next and do what follows from it.
-
-        Args:
-            timeout: Seconds to wait for something; None for as long as it takes.
-
-        Returns:
-            Whether anything came.
-
-        Raises:
-            EOFError: When the connection has ended.
-            RuntimeError: When a core serves this connection already.
-        """
-        if self.closed:
-            raise self._eof()
-        served = self.link.serve_one(None if timeout is None else time.monotonic() + timeout)
-        if self.closed:
-            raise self._eof()
-        return served
-
-    def poll(self, timeout: float = 0.0) -> bool:
-        """Serve what has come, or comes within some seconds; see `serve`. Does nothing where a core serves."""
-        if self.closed:
-            return False
-        try:
-            return self.link.serve_one(time.monotonic() + timeout)
-        except RuntimeError:
-            return False
-
-    def poll_all(self, timeout: float = 0.0) -> bool:
-        """Serve everything that comes within some seconds; returns whether anything came."""
-        deadline, any_came = time.monotonic() + timeout, False
-        while self.poll(max(0.0, deadline - time.monotonic())):
-            any_came = True
-            if time.monotonic() >= deadline > 0 and timeout:
-                break
-        return any_came
-
-    def serve_all(self) -> None:
-        """Serve until the connection ends."""
-        try:
-            while not self.closed:
-                self.serve(None)
-        except EOFError:
-            return
-        finally:
-            self.close()
 
     # What the peer sends.
 

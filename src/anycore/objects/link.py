@@ -66,6 +66,17 @@ class Link(abc.ABC):
         message = f"this connection is served by its core; it needs no serving from outside (deadline {deadline})"
         raise RuntimeError(message)
 
+    def set_concurrency(self, count: int) -> None:
+        """Let so many requests of the peer run at the same time; only where nobody else serves.
+
+        Raises:
+            RuntimeError: As by `serve_one`.
+        """
+        message = (
+            f"this connection is served by its core; the core's settings say how many requests run at once, not {count}"
+        )
+        raise RuntimeError(message)
+
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 where there is none."""
         return -1
