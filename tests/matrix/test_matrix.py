@@ -28,15 +28,11 @@ def _without_uvloop(listeners: Sequence[Listener], limits: CoreLimits) -> Asynci
     return AsyncioCore(listeners, limits, uvloop=False)
 
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*multi-threaded:DeprecationWarning"
-)  # the forking core, beside the callers
 CORES: dict[str, Any] = {
     "asyncio": _without_uvloop,
     "uvloop": "asyncio",
     "threaded": "threaded",
     "pool": "pool",
-    "forking": "forking",
 }
 MODES = ("quick", "plain", "coroutine")
 VALUE = {
@@ -164,7 +160,7 @@ def test_a_method_that_fails_beyond_exceptions_gives_a_fault(
                 client.call(f"modes.{method}")
             assert caught.value.code in (INTERNAL_ERROR, APPLICATION_ERROR)
         assert client.call("modes.plain", "still") == "still"
-    assert caplog.records or server.core.name == "forking"  # whose log is that of other processes
+    assert caplog.records
 
 
 @each_wire
@@ -199,8 +195,6 @@ def test_many_threads_share_a_client(server: RunningServer, wire: str) -> None:
 
 @each_wire
 def test_a_waiting_call_holds_up_nobody(server: RunningServer, wire: str) -> None:
-    if server.core.name == "forking":
-        pytest.skip("the plugin that waits and the one that lets it go are in different processes")
     with server.connect(wire) as client, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(client.call, "modes.wait")
         assert client.call("modes.pass_by") is True
