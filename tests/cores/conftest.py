@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 import rpyc
+
 from anycore.clients import Client, connect
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 import rpyc
+
 from anycore.cores.pool import PoolCore
 from anycore.testing import CORE_CHECKS, check_core
 from anycore.testing.certificate import client_context, server_context

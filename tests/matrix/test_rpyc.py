@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rpyc
 from rpyc.utils.factory import unix_connect
 
-import rpyc
 from anycore.rpyc import connecting
 from anycore.testing.certificate import CERTIFICATE
 

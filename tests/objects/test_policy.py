@@ -7,8 +7,8 @@ import types
 from typing import Any
 
 import pytest
-
 import rpyc
+
 from anycore.objects.config import make_config
 from anycore.objects.policy import AttributePolicy
 from anycore.testing.linked import linked

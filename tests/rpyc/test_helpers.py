@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rpyc
 from rpyc.utils.server import ThreadedServer
 
-import rpyc
 from anycore.objects.proxy import is_proxy
 from anycore.rpyc.connecting import connect
 from anycore.rpyc.helpers import (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 import rpyc
+
 from anycore.objects.connection import Connection
 from anycore.rpyc import connecting
 from anycore.rpyc.service import Service, VoidService, classpartial, exposed, service

@@ -6,9 +6,8 @@ import json
 import sys
 from typing import Any
 
-from rpyc.utils.server import ThreadedServer
-
 import rpyc
+from rpyc.utils.server import ThreadedServer
 
 
 class Foo:
