@@ -186,7 +186,7 @@ class AsyncioCore(Core):
         """Let a connection write when all that has come in has been looked at.
 
         A write wakes the peer, which costs both sides a change of context. Where many peers wait, they are woken in one go: the first
-        wakes the machine's other side, the next ones find it awake. It saved a quarter of a call's time at 32 connections.
+        wakes the machine's other side, the next ones find it awake.
         """
         if not self._late:
             self.loop.call_soon(self._write_late)
