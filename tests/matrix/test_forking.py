@@ -4,73 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from anycore.clients import aconnect, connect
-from anycore.testing.certificate import CERTIFICATE, client_context
+from anycore.testing.certificate import client_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PLUGIN = '''
-import asyncio
-import os
-from typing import Any
-from anycore import Plugin, exposed
-
-
-class Modes(Plugin):
-    """The same method in each mode."""
-
-    @exposed(quick=True)
-    def quick(self, value: Any) -> Any:
-        """Return a value."""
-        return value
-
-    @exposed
-    def plain(self, value: Any) -> Any:
-        """Return a value."""
-        return value
-
-    @exposed
-    async def coroutine(self, value: Any) -> Any:
-        """Return a value."""
-        await asyncio.sleep(0)
-        return value
-
-    @exposed
-    def process(self) -> int:
-        """Return the number of the process."""
-        return os.getpid()
-'''
 MODES = ("quick", "plain", "coroutine")
 PREFIXES = {"xmlrpc": "", "jsonrpc": "jsonrpc+"}
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def urls(tmp_path_factory: pytest.TempPathFactory, launch: Callable[..., Any]) -> Iterator[dict[str, str]]:
     folder: Path = tmp_path_factory.mktemp("forking")
-    (folder / "modes.py").write_text(PLUGIN)
-    (folder / "server.pem").write_text(CERTIFICATE)
     listen = ["http://127.0.0.1:0", "https://127.0.0.1:0", f"unix+http://{folder}/s"]
-    command = [sys.executable, "-m", "anycore", "serve", "modes.py", "--core", "forking", "--certificate", "server.pem"]
-    command += [word for url in listen for word in ("--listen", url)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        banner = "".join(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
+    with launch("forking", folder, listen) as banner:
         found = dict(re.findall(r"((?:unix\+)?https?)(://\S+)", banner.partition("Try")[0]))
-        try:
-            yield {"tcp": f"http{found['http']}", "tls": f"https{found['https']}", "unix": f"http{found['unix+http']}"}
-        finally:
-            process.terminate()
-            _, log = process.communicate(timeout=20)
-    assert process.returncode == 0, log
-    assert "Traceback" not in log, log
+        yield {"tcp": f"http{found['http']}", "tls": f"https{found['https']}", "unix": f"http{found['unix+http']}"}
 
 
 def _url(urls: dict[str, str], transport: str, wire: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,47 +10,11 @@ import rpyc
 from rpyc.utils.factory import unix_connect
 
 from anycore.rpyc import connecting
-from anycore.testing.certificate import CERTIFICATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PLUGIN = '''
-import asyncio
-from typing import Any
-from anycore import Call, Plugin, exposed
-
-
-class Modes(Plugin):
-    """The same method in each mode."""
-
-    @exposed(quick=True)
-    def quick(self, value: Any) -> Any:
-        """Return a value."""
-        return value
-
-    @exposed
-    def plain(self, value: Any) -> Any:
-        """Return a value."""
-        return value
-
-    @exposed
-    async def coroutine(self, value: Any) -> Any:
-        """Return a value."""
-        await asyncio.sleep(0)
-        return value
-
-    @exposed
-    def back(self, function: Any, depth: int) -> Any:
-        """Call back, which calls again."""
-        return function(depth)
-
-    @exposed
-    def who(self, call: Call) -> tuple[str, str, bool]:
-        """Tell how the call came."""
-        return call.wire, call.peer.transport, bool(call.peer.tls)
-'''
 CORES = ["asyncio", "threaded", "forking", "pool"]
 TRANSPORTS = ["tcp", "tls", "unix"]
 
@@ -81,37 +43,14 @@ class Served:
 
 
 @pytest.fixture(scope="module", params=CORES)
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, launch: Callable[..., Any]
+) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("rpyc")
-    (folder / "modes.py").write_text(PLUGIN)
-    (folder / "server.pem").write_text(CERTIFICATE)
-    listen = ["rpyc://127.0.0.1:0", "rpycs://127.0.0.1:0", f"unix+rpyc://{folder}/s"]
-    command = [
-        sys.executable,
-        "-m",
-        "anycore",
-        "serve",
-        "modes.py",
-        "--core",
-        request.param,
-        "--certificate",
-        "server.pem",
-    ]
-    command += [word for url in listen for word in ("--listen", url)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        ports: dict[str, int] = {}
-        for line in process.stdout:
-            ports.update({scheme: int(port) for scheme, port in re.findall(r"(rpycs?)://127.0.0.1:(\d+)", line)})
-            if "Ctrl-C" in line:
-                break
-        try:
-            yield Served(ports, f"{folder}/s", str(folder / "server.pem"))
-        finally:
-            process.terminate()
-            _, log = process.communicate(timeout=20)
-    assert process.returncode == 0, log
-    assert "Traceback" not in log, log
+    urls = ["rpyc://127.0.0.1:0", "rpycs://127.0.0.1:0", f"unix+rpyc://{folder}/s"]
+    with launch(request.param, folder, urls) as banner:
+        ports = {scheme: int(port) for scheme, port in re.findall(r"(rpycs?)://127.0.0.1:(\d+)", banner)}
+        yield Served(ports, f"{folder}/s", str(folder / "server.pem"))
 
 
 @pytest.fixture(params=["ours", "theirs"])
