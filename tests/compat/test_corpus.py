@@ -12,21 +12,25 @@ SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 FIXED_PORTS = ("registry_tcp", "registry_udp")
 
 
+ATTEMPTS_OF_THE_ORIGINAL = 3
+"""Its `serve_threaded` now and then loses a wake-up and then stands still for its whole time-out (spec/rpyc.md 24);
+what it prints when it does not is what counts. The facade has one attempt."""
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_prints_the_same(script: Path, start: Start) -> None:
-    said = {}
-    kinds = ("original", "facade")
-    running = {}
-    for kind in kinds:
-        running[kind] = start(kind, script)
-        if script.stem in FIXED_PORTS:
-            said[kind] = running[kind].communicate(timeout=40)
-    for kind in kinds:
-        out, err = said[kind] if kind in said else running[kind].communicate(timeout=40)
-        assert running[kind].returncode == 0, f"{kind}: {err}"
-        said[kind] = out, err
-    assert said["facade"][0] == said["original"][0]
-    assert said["facade"][0].count("\n") >= 1
+    facade = None if script.stem in FIXED_PORTS else start("facade", script)
+    for _ in range(ATTEMPTS_OF_THE_ORIGINAL):
+        original = start("original", script)
+        expected, complaint = original.communicate(timeout=40)
+        if original.returncode == 0:
+            break
+    assert original.returncode == 0, f"original: {complaint}"
+    facade = facade or start("facade", script)
+    said, complaint = facade.communicate(timeout=40)
+    assert facade.returncode == 0, f"facade: {complaint}"
+    assert said == expected
+    assert said.count("\n") >= 1
 
 
 def test_the_page_tells_how_many_there_are() -> None:
