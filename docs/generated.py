@@ -20,8 +20,8 @@ from anycore.cli.root import COMMANDS, main
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.method import Method
 from anycore.kernel.registry import verify
-from anycore.server.keys import SECTIONS, Key, of_section
-from anycore.server.values import expected, toml
+from anycore.settings.keys import SECTIONS, Key, of_section
+from anycore.settings.values import expected, toml
 from anycore.services.system import System
 from anycore.wire import faults
 

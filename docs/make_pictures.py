@@ -26,7 +26,7 @@ from rich.text import Text
 from anycore.cli.banner import lines
 from anycore.server.announcement import Announcement
 from anycore.server.application import Server
-from anycore.server.sources import load_settings
+from anycore.settings.sources import load_settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 IMAGES: Final = ROOT / "docs" / "images"

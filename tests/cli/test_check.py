@@ -9,8 +9,8 @@ from pathlib import Path
 from click.testing import Result
 
 from anycore.cli.exits import Exit
-from anycore.server.keys import keys
-from anycore.server.sources import load_settings
+from anycore.settings.keys import keys
+from anycore.settings.sources import load_settings
 
 Run = Callable[..., Result]
 

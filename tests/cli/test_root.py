@@ -57,7 +57,7 @@ def test_a_bug_shows_one_line_and_its_traceback_only_when_asked(run: Run, monkey
     def broken(**_: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("anycore.server.sources.load_settings", broken)
+    monkeypatch.setattr("anycore.settings.sources.load_settings", broken)
     result = run("config")
     assert result.exit_code == Exit.BUG
     assert result.stderr == (
@@ -78,7 +78,7 @@ def test_an_interruption_has_the_exit_code_of_shells(run: Run, monkeypatch: pyte
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anycore.server.sources.load_settings", interrupted)
+    monkeypatch.setattr("anycore.settings.sources.load_settings", interrupted)
     assert run("config").exit_code == Exit.INTERRUPTED
 
 

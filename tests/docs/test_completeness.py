@@ -17,7 +17,7 @@ import anycore.testing
 from anycore.cli.exits import MEANINGS as EXITS
 from anycore.cli.root import COMMANDS, main
 from anycore.cores import BUILT_IN
-from anycore.server.keys import PREFIX, SECTIONS, keys
+from anycore.settings.keys import PREFIX, SECTIONS, keys
 from anycore.wire import faults
 
 ROOT = Path(__file__).parents[2]

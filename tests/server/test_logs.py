@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from anycore.server.logs import configure
-from anycore.server.settings import LogSettings
+from anycore.settings.tables import LogSettings
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ from anycore.cli.options import SettingsCommand, load, paths_argument, settings_
 
 if TYPE_CHECKING:
     from anycore.kernel.registry import Entry
-    from anycore.server.settings import Settings
+    from anycore.settings.tables import Settings
 
 
 @click.command(cls=SettingsCommand)
@@ -49,7 +49,7 @@ def _entries(settings: Settings) -> list[Entry]:
     """Load the plugins and see that they can serve together."""
     from anycore.dialects.loader import load_plugins
     from anycore.kernel.registry import Registry
-    from anycore.server.problems import did_you_mean
+    from anycore.settings.problems import did_you_mean
 
     loaded = load_plugins(settings.server.plugins, settings.plugin)
     entries = [entry for unit in loaded for entry in unit.entries]

@@ -11,7 +11,7 @@ from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from anycore.server.settings import ListenSettings
+    from anycore.settings.tables import ListenSettings
 
 _FILE = click.Path(exists=True, dir_okay=False)
 
@@ -92,7 +92,7 @@ def _check(options: dict[str, Any]) -> None:
 
 def _log_to(path: str | None, *, quiet: bool) -> None:
     from anycore.server.logs import configure
-    from anycore.server.settings import LogSettings
+    from anycore.settings.tables import LogSettings
 
     try:
         stream = open(path, "a", encoding="utf-8") if path else sys.stderr  # noqa: PTH123, SIM115 - until the process ends
@@ -104,8 +104,8 @@ def _log_to(path: str | None, *, quiet: bool) -> None:
 
 def _listen(options: dict[str, Any]) -> ListenSettings:
     """Return the listener, if it is one that may be opened."""
-    from anycore.server.settings import ListenSettings
-    from anycore.server.urls import ListenAddress
+    from anycore.settings.tables import ListenSettings
+    from anycore.settings.urls import ListenAddress
 
     tls, authority = bool(options["ssl_keyfile"]), options["ssl_cafile"] or ""
     host = options["host"] or ("::1" if options["ipv6"] else "127.0.0.1")

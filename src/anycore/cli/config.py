@@ -18,6 +18,6 @@ def config(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     It says of each setting what it does, its option, environment variable and default, and where its value came from.
     Without any settings it is a file to start from: anycore config > anycore.toml
     """
-    from anycore.server.render import render
+    from anycore.settings.render import render
 
     click.echo(render(load(config, options, paths)), nl=False)

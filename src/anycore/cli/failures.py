@@ -33,7 +33,7 @@ class Failure(click.ClickException):
 @contextlib.contextmanager
 def configuration() -> Iterator[None]:
     """Turn wrong settings into a failure of the command."""
-    from anycore.server.problems import ConfigurationError
+    from anycore.settings.problems import ConfigurationError
 
     try:
         yield

@@ -9,11 +9,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from anycore.cores import core_names
-from anycore.server.keys import SECTIONS, Key, keys
-from anycore.server.values import toml
+from anycore.settings.keys import SECTIONS, Key, keys
+from anycore.settings.values import toml
 
 if TYPE_CHECKING:
-    from anycore.server.settings import Settings
+    from anycore.settings.tables import Settings
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -134,7 +134,7 @@ def load(
         Failure: When they are wrong.
     """
     from anycore.cli.failures import configuration
-    from anycore.server.sources import load_settings
+    from anycore.settings.sources import load_settings
 
     given = {name.replace("__", "."): value for name, value in options.items()}
     given["server.plugins"] = tuple(paths)

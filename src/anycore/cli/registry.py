@@ -166,7 +166,7 @@ def _server(
 @contextlib.contextmanager
 def _log(logfile: str | None, *, quiet: bool) -> Iterator[None]:
     from anycore.server.logs import configure
-    from anycore.server.settings import LogSettings
+    from anycore.settings.tables import LogSettings
 
     with contextlib.ExitStack() as stack:
         stream: TextIO = sys.stderr

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from anycore.clients import Client
     from anycore.rpyc.calling import RpycClient
-    from anycore.server.settings import ClientSettings
+    from anycore.settings.tables import ClientSettings
 
     Server = Client | RpycClient
 

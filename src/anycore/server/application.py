@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anycore.conversations.site import Page
     from anycore.kernel.call import Peer
     from anycore.server.announcement import Announcement
-    from anycore.server.settings import ListenSettings, Settings
+    from anycore.settings.tables import ListenSettings, Settings
 
 _log = logging.getLogger("anycore.server")
 

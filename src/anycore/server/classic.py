@@ -18,7 +18,7 @@ from anycore.rpyc.slave import SlaveService
 from anycore.rpyc.starting import serve_socket
 from anycore.server.errors import StartupError
 from anycore.server.listeners import bind, bound_url, release, tls_context
-from anycore.server.settings import ListenSettings
+from anycore.settings.tables import ListenSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.server.announcement import Announcement
-from anycore.server.urls import parse_listen_url
+from anycore.settings.urls import parse_listen_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ from anycore.kernel.call import is_loopback
 from anycore.server.errors import StartupError
 
 if TYPE_CHECKING:
-    from anycore.server.settings import ListenSettings
-    from anycore.server.urls import ListenAddress
+    from anycore.settings.tables import ListenSettings
+    from anycore.settings.urls import ListenAddress
 
 _VERIFY = {"off": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from anycore.server.settings import LogSettings
+from anycore.settings.tables import LogSettings
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}

@@ -15,7 +15,7 @@ from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleTy
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.server.settings import ClientSettings, ListenSettings, LogSettings, RpycSettings, ServerSettings
+from anycore.settings.tables import ClientSettings, ListenSettings, LogSettings, RpycSettings, ServerSettings
 
 PREFIX: Final = "ANYCORE_"
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int

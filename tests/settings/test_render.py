@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anycore.server.keys import keys
-from anycore.server.render import render
-from anycore.server.settings import Settings
-from anycore.server.sources import load_settings
-from anycore.server.values import bare, toml
+from anycore.settings.keys import keys
+from anycore.settings.render import render
+from anycore.settings.sources import load_settings
+from anycore.settings.tables import Settings
+from anycore.settings.values import bare, toml
 
 TEXT = """
 [server]

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from anycore.server.keys import Key
-from anycore.server.problems import suggest
+from anycore.settings.keys import Key
+from anycore.settings.problems import suggest
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anycore.server.keys import SECTIONS, Key, Section, of_section
-from anycore.server.settings import Settings
-from anycore.server.values import bare, toml
+from anycore.settings.keys import SECTIONS, Key, Section, of_section
+from anycore.settings.tables import Settings
+from anycore.settings.values import bare, toml
 
 _HEAD = """\
 # The effective configuration of Anycore. Above each key: what it does, its option and environment variable, its default,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from anycore.server.keys import Key
-from anycore.server.values import toml
+from anycore.settings.keys import Key
+from anycore.settings.values import toml
 
 
 class Origin(msgspec.Struct, frozen=True):

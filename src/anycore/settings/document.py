@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from anycore.server.keys import SECTIONS, Key, keys, of_section
-from anycore.server.origins import Given, Origin
-from anycore.server.problems import did_you_mean
-from anycore.server.values import UnfitError, fit
+from anycore.settings.keys import SECTIONS, Key, keys, of_section
+from anycore.settings.origins import Given, Origin
+from anycore.settings.problems import did_you_mean
+from anycore.settings.values import UnfitError, fit
 
 FILE: Final = "anycore.toml"
 VARIABLE: Final = "ANYCORE_CONFIG"

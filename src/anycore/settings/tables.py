@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.server.urls import ListenAddress, parse_listen_url
+from anycore.settings.urls import ListenAddress, parse_listen_url
 
 DEFAULT_URL = "http://127.0.0.1:6789"
 _FILE = {"path": True}
@@ -119,7 +119,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. Made by `anycore.server.sources.load_settings`, or directly by a program that assembles its own server.
+    """All settings. Made by `anycore.settings.sources.load_settings`, or directly by a program that assembles its own server.
 
     Args:
         server: The table `[server]`.

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from anycore.cores import core_names
-from anycore.server.keys import of_section
-from anycore.server.origins import Origin, default
-from anycore.server.problems import did_you_mean
-from anycore.server.settings import ListenSettings, Settings
-from anycore.server.urls import ListenAddress
-from anycore.server.values import shown
+from anycore.settings.keys import of_section
+from anycore.settings.origins import Origin, default
+from anycore.settings.problems import did_you_mean
+from anycore.settings.tables import ListenSettings, Settings
+from anycore.settings.urls import ListenAddress
+from anycore.settings.values import shown
 
 _TLS: Final = ("certificate", "key", "client_ca")
 _MODE: Final = re.compile(r"0?[0-7]{3}\Z")

@@ -13,11 +13,11 @@ import msgspec
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.server.document import Document, find_file
-from anycore.server.keys import PREFIX, SECTIONS, Key, keys
-from anycore.server.origins import Given, Origin
-from anycore.server.problems import ConfigurationError, suggest
-from anycore.server.settings import (
+from anycore.settings.document import Document, find_file
+from anycore.settings.keys import PREFIX, SECTIONS, Key, keys
+from anycore.settings.origins import Given, Origin
+from anycore.settings.problems import ConfigurationError, suggest
+from anycore.settings.tables import (
     DEFAULT_URL,
     ClientSettings,
     ListenSettings,
@@ -26,8 +26,8 @@ from anycore.server.settings import (
     ServerSettings,
     Settings,
 )
-from anycore.server.values import UnfitError, fit, read
-from anycore.server.verify import verify
+from anycore.settings.values import UnfitError, fit, read
+from anycore.settings.verify import verify
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _FOR: Final = {

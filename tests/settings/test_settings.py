@@ -11,10 +11,10 @@ import pytest
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.server.keys import SECTIONS, keys
-from anycore.server.problems import ConfigurationError
-from anycore.server.settings import ListenSettings, ServerSettings, Settings
-from anycore.server.sources import load_settings
+from anycore.settings.keys import SECTIONS, keys
+from anycore.settings.problems import ConfigurationError
+from anycore.settings.sources import load_settings
+from anycore.settings.tables import ListenSettings, ServerSettings, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_every_key_has_a_description_and_a_variable_and_an_option_of_its_own() -
 
 
 def test_every_default_and_every_example_fits_its_key() -> None:
-    from anycore.server.values import fit
+    from anycore.settings.values import fit
 
     for key in keys().values():
         assert fit(key, key.default) == key.default
@@ -115,7 +115,7 @@ COMPANY = {  # what a key makes sense with only
 
 @pytest.mark.parametrize("path", list(keys()))
 def test_every_key_can_be_given_in_the_file_by_the_environment_and_as_an_option(path: str) -> None:
-    from anycore.server.values import toml
+    from anycore.settings.values import toml
 
     key = keys()[path]
     value, text = OTHERS.get(path) or _other(key.default)
