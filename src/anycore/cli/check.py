@@ -9,6 +9,7 @@ import click
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure, starting
 from anycore.cli.options import SettingsCommand, load, paths_argument, settings_options
+from anycore.settings.keys import SERVER_SECTIONS
 
 if TYPE_CHECKING:
     from anycore.kernel.registry import Entry
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=SettingsCommand)
 @paths_argument
-@settings_options("server", "listen", "limits", "rpyc", "log")
+@settings_options(*SERVER_SECTIONS)
 def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Check the configuration and the plugins without serving.
 

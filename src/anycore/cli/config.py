@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from anycore.cli.options import SettingsCommand, load, paths_argument, settings_options
+from anycore.settings.keys import SERVER_SECTIONS
 
 
 @click.command(cls=SettingsCommand)
 @paths_argument
-@settings_options("server", "listen", "limits", "rpyc", "log")
+@settings_options(*SERVER_SECTIONS)
 def config(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Print the effective configuration, explained, as a TOML file.
 

@@ -8,6 +8,7 @@ import click
 
 from anycore.cli.options import SettingsCommand, load, paths_argument, settings_options
 from anycore.cli.root import asked_for_tracebacks, show_tracebacks
+from anycore.settings.keys import SERVER_SECTIONS
 
 
 @click.command(
@@ -16,7 +17,7 @@ from anycore.cli.root import asked_for_tracebacks, show_tracebacks
     " below [limits], and ANYCORE_LIMITS_IDLE_TIME. `anycore config` shows them all.",
 )
 @paths_argument
-@settings_options("server", "listen", "limits", "rpyc", "log")
+@settings_options(*SERVER_SECTIONS)
 @click.pass_context
 def serve(ctx: click.Context, /, paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """Serve plugins until told to stop.

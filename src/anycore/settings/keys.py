@@ -15,7 +15,14 @@ from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleTy
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
-from anycore.settings.tables import ClientSettings, ListenSettings, LogSettings, RpycSettings, ServerSettings
+from anycore.settings.tables import (
+    ClientSettings,
+    DiscoverySettings,
+    ListenSettings,
+    LogSettings,
+    RpycSettings,
+    ServerSettings,
+)
 
 PREFIX: Final = "ANYCORE_"
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
@@ -46,15 +53,23 @@ class Section(msgspec.Struct, frozen=True):
         """The table's header in TOML."""
         return f"[[{self.name}]]" if self.name == "listen" else f"[{self.name}]"
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is one table that becomes one struct, the field of `Settings` with its name."""
+        return self.name not in ("listen", "limits")
+
 
 SECTIONS: Final = (
     Section("server", (ServerSettings,), "", "", "Server"),
     Section("listen", (ListenSettings,), "LISTEN_", "", "Listeners"),
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
+    Section("discovery", (DiscoverySettings,), "DISCOVERY_", "", "Discovery"),
     Section("log", (LogSettings,), "LOG_", "log-", "Log"),
     Section("client", (ClientSettings,), "CLIENT_", "", "Client"),
 )
+SERVER_SECTIONS: Final = tuple(section.name for section in SECTIONS if section.name != "client")
+"""The tables that a server reads."""
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -19,11 +19,7 @@ from anycore.settings.origins import Given, Origin
 from anycore.settings.problems import ConfigurationError, suggest
 from anycore.settings.tables import (
     DEFAULT_URL,
-    ClientSettings,
     ListenSettings,
-    LogSettings,
-    RpycSettings,
-    ServerSettings,
     Settings,
 )
 from anycore.settings.values import UnfitError, fit, read
@@ -66,14 +62,14 @@ def load_settings(
     given = document.given | _from_environment(variables, sections, problems) | _from_options(options or {}, problems)
     listeners = _listeners(document.listeners, given, problems)
     origins = _origins(given, listeners)
+    tables: dict[str, Any] = {
+        section.name: _made(section.structs[0], section.name, given) for section in SECTIONS if section.plain
+    }
     settings = Settings(
-        server=_made(ServerSettings, "server", given),
+        **tables,
         listen=tuple(_made(ListenSettings, "listen", listener) for listener in listeners),
         limits=_made(Limits, "limits", given),
         core_limits=_made(CoreLimits, "limits", given),
-        rpyc=_made(RpycSettings, "rpyc", given),
-        log=_made(LogSettings, "log", given),
-        client=_made(ClientSettings, "client", given),
         plugin=document.plugin,
         file=str(document.file or ""),
         origins={path: origin.place for path, origin in origins.items()},

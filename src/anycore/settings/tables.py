@@ -90,6 +90,22 @@ class RpycSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     queue: int = 1000
 
 
+class DiscoverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[discovery]`: how RPyC's clients find this server by the name of a service.
+
+    Args:
+        register: Register the RPyC listeners with the registries, and again every minute.
+        registry: Registries, as HOST or HOST:PORT; without any the local network is asked by broadcast.
+        registry_mode: How registries are asked.
+        service: Names to register; without any, ANYCORE and the names of the plugins.
+    """
+
+    register: bool = False
+    registry: Annotated[tuple[str, ...], Meta(examples=["registry.example.org"])] = ()
+    registry_mode: Literal["udp", "tcp"] = "udp"
+    service: Annotated[tuple[str, ...], Meta(examples=["THERMOSTAT"])] = ()
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[log]`: what is written to standard error.
 
@@ -127,6 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
         core_limits: The part of the table `[limits]` that the core keeps.
         rpyc: The table `[rpyc]`.
+        discovery: The table `[discovery]`.
         log: The table `[log]`.
         client: The table `[client]`.
         plugin: The tables `[plugin.NAME]`, by name; each plugin checks its own.
@@ -139,6 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     core_limits: CoreLimits = CoreLimits()
     rpyc: RpycSettings = RpycSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
     plugin: dict[str, dict[str, Any]] = {}
