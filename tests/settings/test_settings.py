@@ -110,6 +110,7 @@ COMPANY = {  # what a key makes sense with only
     "listen.client_ca": {**_HTTPS, "listen.client_certificate": "required"},
     "listen.client_certificate": {**_HTTPS, "listen.client_ca": "c.pem"},
     "listen.mode": {"listen.url": "unix+http:///tmp/s"},
+    "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
 }
 
 
@@ -130,6 +131,8 @@ def test_every_key_can_be_given_in_the_file_by_the_environment_and_as_an_option(
 
     company = COMPANY.get(path, {})
     lines = [f"{keys()[other].name} = {toml(text)}" for other, text in company.items()]
+    if company and key.section != "listen":
+        lines.insert(0, "[[listen]]")
     file = write("\n".join([section.table, f"{key.name} = {toml(value)}", *lines]), "one.toml")
     assert found(load_settings(file=file, environment={})) == value
     variables = {keys()[other].variable: text for other, text in company.items()}

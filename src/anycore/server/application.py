@@ -53,6 +53,7 @@ class Server:
         self._ready = False
         self._sockets: list[tuple[ListenSettings, socket.socket]] = []
         self.urls: list[str] = []
+        self._registrations: Any = None
         self.kernel = Kernel(debug=settings.server.debug)
         self.incidents = Incidents()
         self.plugins = Plugins(
@@ -153,9 +154,13 @@ class Server:
                 reloader.start()
             self._ready = True
             self._announce(self._introduction())
+            if self._settings.discovery.register:
+                self._register()
 
         def shutdown() -> None:
             self._ready = False
+            if self._registrations is not None:
+                self._registrations.stop()
             if reloader is not None:
                 reloader.stop()
             self.plugins.stop()
@@ -167,6 +172,12 @@ class Server:
             raise StartupError(str(error)) from error
         finally:
             self._release()
+
+    def _register(self) -> None:
+        from anycore.server.registration import Registrations
+
+        self._registrations = Registrations(self._settings.discovery, self._sockets, self.kernel.registry.entries)
+        self._registrations.start()
 
     def stop(self) -> None:
         """Stop accepting, finish what runs, and make `run` return. May be called from any thread."""

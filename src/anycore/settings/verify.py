@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from anycore.cores import core_names
+from anycore.discovery.address import RegistryAddress
 from anycore.settings.keys import of_section
 from anycore.settings.origins import Origin, default
 from anycore.settings.problems import did_you_mean
@@ -36,6 +37,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
         place = found.get("server.core", default("server.core")).place
         problems.append(f"{place}: there is no core {core!r}; {did_you_mean(core, core_names())}")
     _check_stdio(settings, found, problems)
+    _check_discovery(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)
@@ -64,6 +66,27 @@ def _check_stdio(settings: Settings, origins: Mapping[str, Origin], problems: li
             problems.append(f"{place}: standard input and output are one connection; remove all listeners but one")
     if alone and not settings.listen:
         problems.append("the core stdio needs a listener that says what is spoken; write stdio+http: or stdio+rpyc:")
+
+
+def _check_discovery(settings: Settings, origins: Mapping[str, Origin], problems: list[str]) -> None:
+    """Registries name services at a TCP port, and over TCP nobody answers a broadcast."""
+    discovery = settings.discovery
+    if not discovery.register:
+        return
+
+    def refuse(name: str, reason: str) -> None:
+        path = f"discovery.{name}"
+        problems.append(f"{origins.get(path, default(path)).place}: {reason}")
+
+    if not any(listener.url.startswith(("rpyc://", "rpycs://")) for listener in settings.listen):
+        refuse("register", "registries name RPyC services at a TCP port; add one with --listen rpyc://127.0.0.1:18812")
+    if discovery.registry_mode == "tcp" and not discovery.registry:
+        refuse("registry_mode", "there is no broadcast over TCP; name a registry with --registry HOST")
+    for text in discovery.registry:
+        try:
+            RegistryAddress.parse(text)
+        except ValueError as error:
+            refuse("registry", str(error))
 
 
 class _Listener:
