@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from anycore.kernel.call import ANONYMOUS, Call, Outcome, Peer, current_call, is_loopback
+from anycore.kernel.call import UNIDENTIFIED, Call, Outcome, Peer, current_call, is_loopback
 from anycore.wire.faults import DEADLINE_EXCEEDED, Fault
 
 
@@ -50,7 +50,7 @@ def test_a_call_from_memory_is_local_and_anonymous() -> None:
     call = Call("a.b")
 
     assert call.peer.local
-    assert call.identity is ANONYMOUS
+    assert call.identity is UNIDENTIFIED
     assert str(call.peer) == "memory"
 
 

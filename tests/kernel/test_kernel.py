@@ -138,10 +138,10 @@ def test_a_kernel_makes_a_registry_of_its_own() -> None:
 
 
 def test_the_mode_of_what_will_fail_is_quick(kernel: Kernel) -> None:
-    assert kernel.mode("kit.add") is Mode.QUICK
-    assert kernel.mode("kit.fail") is Mode.BLOCKING
-    assert kernel.mode("kit.wait") is Mode.ASYNC
-    assert kernel.mode("kit.missing") is Mode.QUICK
+    assert kernel.mode(Call("kit.add")) is Mode.QUICK
+    assert kernel.mode(Call("kit.fail")) is Mode.BLOCKING
+    assert kernel.mode(Call("kit.wait")) is Mode.ASYNC
+    assert kernel.mode(Call("kit.missing")) is Mode.QUICK
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ class CallJob(ExchangeJob):
 
     def __init__(self, exchange: RpcExchange, index: int, call: Call, tag: Any, kernel: Kernel) -> None:
         self.exchange = exchange
-        self.mode = kernel.mode(call.name)
+        self.mode = kernel.mode(call)
         self.index = index
         self.call = call
         self.tag = tag

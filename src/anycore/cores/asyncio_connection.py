@@ -88,7 +88,8 @@ class AsyncioConnection(asyncio.Protocol):
         self._set_write()
         tls = transport.get_extra_info("ssl_object")
         version, certificate = (tls.version(), tls.getpeercert(binary_form=True)) if tls is not None else ("", None)
-        peer = peer_of(self._listener, transport.get_extra_info("peername"), version, certificate)
+        connected = transport.get_extra_info("socket")
+        peer = peer_of(self._listener, transport.get_extra_info("peername"), version, certificate, connected)
         self.conversation = self._listener.open(peer)
         core.counted.accepted += 1
         if len(core.connections) >= core.limits.connections:

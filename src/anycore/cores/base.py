@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from anycore.conversations.base import Phase
+from anycore.cores.unix_peers import process_behind
 from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
@@ -180,7 +181,13 @@ AT_CONNECTIONS = "the server has as many connections as it takes; try again late
 AT_IN_FLIGHT = "the server has as many requests under way as it takes; try again later"
 
 
-def peer_of(listener: Listener, address: Any, tls: str = "", certificate: bytes | None = None) -> Peer:
+def peer_of(
+    listener: Listener,
+    address: Any,
+    tls: str = "",
+    certificate: bytes | None = None,
+    connected: socket.socket | None = None,
+) -> Peer:
     """Make the peer of a connection.
 
     Args:
@@ -188,13 +195,16 @@ def peer_of(listener: Listener, address: Any, tls: str = "", certificate: bytes 
         address: What the system says its address is; None when it does not know any more, because the peer has reset the connection.
         tls: The TLS version, or an empty string.
         certificate: The peer's certificate in DER form.
+        connected: The connected socket, or what asyncio gives in its place; asked only where it can say which process it leads to.
 
     Returns:
         The peer. One without an address is not local: what it has sent may still be read, and anybody may have sent it.
     """
     if not isinstance(address, tuple) and listener.socket.family != getattr(socket, "AF_UNIX", None):
         return Peer("tcp", "", 0, tls, certificate, local=False)
-    return Peer.of_address(address, tls, certificate)
+    if connected is None or isinstance(address, tuple):
+        return Peer.of_address(address, tls, certificate)
+    return Peer.of_address(address, tls, certificate, process_behind(connected))
 
 
 def peer_on(listener: Listener, connected: socket.socket, address: Any) -> Peer:
@@ -206,7 +216,7 @@ def peer_on(listener: Listener, connected: socket.socket, address: Any) -> Peer:
         address: What the system says its address is; see `peer_of`.
     """
     if not isinstance(connected, ssl.SSLSocket):
-        return peer_of(listener, address)
+        return peer_of(listener, address, connected=connected)
     return peer_of(listener, address, connected.version() or "", connected.getpeercert(binary_form=True))
 
 

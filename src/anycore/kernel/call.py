@@ -1,4 +1,4 @@
-"""The call and the people in it: `Peer`, `Identity`, `Call`, `Outcome`. What happens to a call lives in `kernel.kernel`."""
+"""The call and the people in it: `Peer`, `Credentials`, `Identity`, `Call`, `Outcome`. What happens to a call lives in `kernel.kernel`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         tls: The TLS version, as in `TLSv1.3`; empty on a plain connection.
         certificate: The peer's certificate in DER form, when TLS asked for one and got it.
         local: True when the peer is on this machine: a loopback address, a unix socket, a pipe.
+        uid: The user that the process at the other end of a Unix socket ran as when it connected; None where nobody says so.
+        gid: Its group, likewise.
+        pid: Its number, likewise.
     """
 
     transport: str = "memory"
@@ -46,22 +49,31 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     tls: str = ""
     certificate: bytes | None = None
     local: bool = True
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
 
     @classmethod
-    def of_address(cls, address: Any, tls: str = "", certificate: bytes | None = None) -> Peer:
+    def of_address(
+        cls, address: Any, tls: str = "", certificate: bytes | None = None, process: tuple[int, int, int] | None = None
+    ) -> Peer:
         """Make a peer of what `socket.getpeername()` returned.
 
         Args:
             address: A `(host, port, ...)` tuple for IPv4 and IPv6, a string or bytes for a unix socket.
             tls: The TLS version, or an empty string.
             certificate: The peer's certificate in DER form.
+            process: Number, user and group of the process at the other end of a Unix socket (`SO_PEERCRED`, unix(7)).
         """
         if isinstance(address, tuple) and len(address) >= 2:
             host = str(address[0])
             return cls("tcp", host, int(address[1]), tls, certificate, local=is_loopback(host))
         # None where the peer has reset the connection meanwhile: it may have been anybody.
         known = isinstance(address, (str, bytes))
-        return cls("unix" if known else "tcp", "", 0, tls, certificate, local=known)
+        if not known or process is None:
+            return cls("unix" if known else "tcp", "", 0, tls, certificate, local=known)
+        pid, uid, gid = process
+        return cls("unix", "", 0, tls, certificate, local=True, uid=uid, gid=gid, pid=pid)
 
     def __str__(self) -> str:
         if not self.host:
@@ -79,21 +91,50 @@ def is_loopback(host: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
+class Credentials(msgspec.Struct, frozen=True):
+    """What a message presents to show who sent it, as it was sent: nothing here is checked yet.
+
+    Args:
+        authorization: The `Authorization` field, as in `Basic ...` (RFC 9110 section 11.6.2).
+        cookie: The `Cookie` field (RFC 6265 section 5.4).
+        proxied: Names in lower case and values of the fields in which a proxy says who called it.
+    """
+
+    authorization: str = ""
+    cookie: str = ""
+    proxied: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        given = [name for name in ("authorization", "cookie", "proxied") if getattr(self, name)]
+        return f"<credentials: {', '.join(given) or 'none'}>"  # never the secrets, whoever logs this
+
+
+NO_CREDENTIALS = Credentials()
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who the peer turned out to be.
 
     Args:
         name: The principal's name.
-        kind: How it was established; `anonymous` when it was not.
-        groups: The groups the principal belongs to.
+        kind: How it was established: `certificate`, `password`, `token`, `session`, `unix`, `rpyc`, `proxy`; `anonymous` when it was not.
+        groups: The groups the principal belongs to, as far as whoever established it knows them.
+        dn: The subject of its certificate, in slash form, as in `/DC=org/CN=Alice`; empty when it has none.
+        names: Further names, as in `cn:alice`, `dns:host.example.org`, `email:alice@example.org`.
+        scopes: Patterns of the methods beyond which this identity may not go, whatever the rules allow it; none for no such bound.
     """
 
     name: str
     kind: str
     groups: frozenset[str] = frozenset()
+    dn: str = ""
+    names: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
 
 ANONYMOUS = Identity("anonymous", "anonymous")
+UNIDENTIFIED = Identity("nobody yet", "unidentified")
+"""The identity of a call before the authentication step."""
 
 _numbers = itertools.count(1)
 
@@ -108,7 +149,8 @@ class Call(msgspec.Struct, eq=False):
         peer: Where it came from.
         wire: The wire it came over, as in `xmlrpc`.
         deadline: When the caller stops waiting, on the clock of `time.monotonic()`, in seconds; None for never.
-        identity: Who calls; set by the authentication step.
+        credentials: What the message presented.
+        identity: Who calls; set by the authentication step, which leaves alone what is set already.
         method: What is called; set by the resolution step.
         number: Counts the calls of this process; log lines about a call carry it.
     """
@@ -119,7 +161,8 @@ class Call(msgspec.Struct, eq=False):
     peer: Peer = Peer()
     wire: str = "memory"
     deadline: float | None = None
-    identity: Identity = ANONYMOUS
+    credentials: Credentials = NO_CREDENTIALS
+    identity: Identity = UNIDENTIFIED
     method: Method | None = None
     number: int = msgspec.field(default_factory=_numbers.__next__)
 

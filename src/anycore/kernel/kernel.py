@@ -9,8 +9,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from anycore.kernel.call import ANONYMOUS, Call, Mode, Outcome, _current
-from anycore.kernel.policy import AccessPolicy, by_default, decide
+from anycore.kernel.call import ANONYMOUS, UNIDENTIFIED, Call, Mode, Outcome, _current
+from anycore.kernel.policy import AccessPolicy, Decision, beyond, by_default, decide
 from anycore.kernel.registry import Registry
 from anycore.wire.faults import (
     ACCESS_DENIED,
@@ -21,8 +21,8 @@ from anycore.wire.faults import (
 )
 
 if TYPE_CHECKING:
+    from anycore.kernel.authentication import Chain
     from anycore.kernel.method import Method
-    from anycore.kernel.policy import Decision
 
 _log = logging.getLogger("anycore.kernel")
 _now = time.perf_counter_ns
@@ -44,17 +44,27 @@ class Kernel:
     Args:
         registry: The plugins; a new, empty registry when left out.
         debug: Whether faults of failing methods carry the traceback to the peer.
+        authentication: Finds out who calls; everybody is anonymous when left out.
     """
 
-    def __init__(self, registry: Registry | None = None, *, debug: bool = False) -> None:
+    def __init__(
+        self, registry: Registry | None = None, *, debug: bool = False, authentication: Chain | None = None
+    ) -> None:
         self.registry = registry if registry is not None else Registry()
         self.debug = debug
+        self.authentication = authentication
         # The policies, and the plugins among which they were found: one attribute, so that threads see both or neither.
         self._door: tuple[object, tuple[AccessPolicy, ...]] = (None, ())
 
-    def mode(self, name: str) -> Mode:
-        """Tell where a call of this name runs. A call that will fail is answered inline."""
-        method = self.registry.methods.get(name)
+    def mode(self, call: Call) -> Mode:
+        """Tell where a call runs: where its method does, but in a thread while it takes time to find out who calls.
+
+        A call that will fail is answered inline.
+        """
+        chain = self.authentication
+        if chain is not None and call.identity is UNIDENTIFIED and not chain.quick(call.peer, call.credentials):
+            return Mode.BLOCKING
+        method = self.registry.methods.get(call.name)
         return Mode.QUICK if method is None else method.mode
 
     def handle(self, call: Call) -> Outcome:
@@ -94,21 +104,29 @@ class Kernel:
         """Ask the policy whether the caller of a call may call a method.
 
         Args:
-            call: The call that asks; its identity and peer are those judged.
+            call: The call that asks; its identity and peer are those judged. Who it is, is found out first where that is not known.
             name: The method's full name or an alias; the call's own when left out.
         """
+        if call.identity is UNIDENTIFIED:
+            try:
+                self._authenticate(call)
+            except Fault as fault:
+                return Decision(allowed=False, reason=fault.message)
         name = call.name if name is None else name
         entries = self.registry.entries
         known, policies = self._door
         if known is not entries:
             policies = self.registry.plugins_with(AccessPolicy)  # type: ignore[type-abstract]
             self._door = (entries, policies)
-        if not policies:
+        identity = call.identity
+        if not policies and not identity.scopes:
             return by_default(call.peer)
         # An alias is judged by the method's own name: a rule about the one must hold for the other.
         method = self.registry.methods.get(name)
         name = name if method is None else method.name
-        return decide(policies, call.identity, call.peer, name)
+        if identity.scopes and beyond(identity.scopes, name):
+            return Decision(allowed=False, reason=f"the scopes of these credentials are {', '.join(identity.scopes)}")
+        return decide(policies, identity, call.peer, name)
 
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
@@ -118,7 +136,9 @@ class Kernel:
         ]
 
     def _authenticate(self, call: Call) -> Call:
-        call.identity = ANONYMOUS
+        if call.identity is UNIDENTIFIED:
+            chain = self.authentication
+            call.identity = ANONYMOUS if chain is None else chain.authenticate(call.peer, call.credentials)
         return call
 
     def _authorise(self, call: Call) -> Call:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -74,3 +76,21 @@ def decide(policies: Sequence[AccessPolicy], identity: Identity, peer: Peer, met
         if not decision.allowed:
             return decision
     return decision
+
+
+_SCOPES_REMEMBERED: Final = 1024
+
+
+def beyond(scopes: tuple[str, ...], method: str) -> bool:
+    """Tell whether a method is outside of all scopes of an identity.
+
+    Args:
+        scopes: Patterns: a method's full name, or the beginning of one with `*` for what follows, as in `room.*`.
+        method: The full method name.
+    """
+    return _compiled(scopes).fullmatch(method) is None
+
+
+@lru_cache(maxsize=_SCOPES_REMEMBERED)
+def _compiled(scopes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(".*".join(map(re.escape, scope.split("*"))) for scope in scopes), re.DOTALL)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from anycore.conversations.plain import plain
-from anycore.kernel.call import Call, Mode
+from anycore.kernel.call import NO_CREDENTIALS, Call, Mode
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.objects.proxy import CONTAINERS, is_proxy
 from anycore.rpyc.service import Service
@@ -52,7 +52,19 @@ class PluginRoot(Service):
         self.peer = peer
         self.run_coroutine = run_coroutine
         self.call_time = call_time
+        self.credentials = NO_CREDENTIALS
         self._names: dict[str, Callable[..., Any] | _Names] = {}
+
+    def question(self, name: str, args: Any = (), kwargs: dict[str, Any] | None = None) -> Call:
+        """Return a call by the peer, as far as it has said who it is.
+
+        Args:
+            name: The method's full name.
+            args: Arguments by position.
+            kwargs: Arguments by name.
+        """
+        deadline = time.monotonic() + self.call_time if self.call_time else None
+        return Call(name, args, kwargs, self.peer, "rpyc", deadline, self.credentials)
 
     def _rpyc_getattr(self, name: str) -> Any:
         own = {"get_service_aliases": self.get_service_aliases, "get_service_name": self.get_service_name}
@@ -81,8 +93,8 @@ class PluginRoot(Service):
 
     def names(self, prefix: str = "") -> list[str]:
         """Return what may follow a prefix, as far as the peer may know of it."""
-        call = Call("system.listMethods", peer=self.peer, wire="rpyc")
-        names = (name for method in self.kernel.visible(call) for name in (method.name, *method.aliases))
+        visible = self.kernel.visible(self.question("system.listMethods"))
+        names = (name for method in visible for name in (method.name, *method.aliases))
         return sorted({name.removeprefix(prefix).partition(".")[0] for name in names if name.startswith(prefix)})
 
     def __dir__(self) -> list[str]:
@@ -128,8 +140,7 @@ class _Method:
         method = kernel.registry.methods.get(name)
         if method is not None:
             args, kwargs = _localised(method.signature.parameters, args, kwargs)
-        deadline = time.monotonic() + root.call_time if root.call_time else None
-        call = Call(name, args, kwargs or None, root.peer, "rpyc", deadline)
+        call = root.question(name, args, kwargs or None)
         try:
             outcome = kernel.handle(call)
         except AsyncMethodError:
@@ -137,7 +148,8 @@ class _Method:
         return presentable(outcome.unwrap())
 
     def ____mode__(self, handler: int) -> Mode:
-        quick = handler == CALL and self._root.kernel.mode(self._name) is Mode.QUICK
+        root = self._root
+        quick = handler == CALL and root.kernel.mode(root.question(self._name)) is Mode.QUICK
         return Mode.QUICK if quick else Mode.BLOCKING
 
 

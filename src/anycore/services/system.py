@@ -74,7 +74,7 @@ class System(Plugin):
     def _one(self, part: Multicall, call: Call) -> Any:
         if part.method_name == _MULTICALL:
             return {"faultCode": INVALID_REQUEST, "faultString": f"{_MULTICALL} may not call itself"}
-        inner = Call(part.method_name, part.params, None, call.peer, call.wire, call.deadline)
+        inner = Call(part.method_name, part.params, None, call.peer, call.wire, call.deadline, identity=call.identity)
         try:
             outcome = self._kernel.handle(inner)
         except AsyncMethodError:

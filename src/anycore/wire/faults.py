@@ -19,6 +19,7 @@ ACCESS_DENIED: Final = -32001
 DEADLINE_EXCEEDED: Final = -32002
 OVERLOADED: Final = -32003
 RESULT_NOT_ENCODABLE: Final = -32004
+AUTHENTICATION_FAILED: Final = -32005
 
 MEANINGS: Final[dict[int, str]] = {
     PARSE_ERROR: "the request is not well-formed",
@@ -31,6 +32,7 @@ MEANINGS: Final[dict[int, str]] = {
     DEADLINE_EXCEEDED: "the call did not finish within its deadline",
     OVERLOADED: "the server is at a limit; try again later",
     RESULT_NOT_ENCODABLE: "the wire cannot carry the method's result",
+    AUTHENTICATION_FAILED: "the caller has not shown who it is: credentials are missing, wrong, expired, or tried too often",
 }
 
 
