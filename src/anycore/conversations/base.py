@@ -131,6 +131,12 @@ class Conversation(abc.ABC):
             reason: Which limit, and when to try again.
         """
 
+    def retire(self) -> None:  # noqa: B027 - a wire need not have a word for this
+        """Another server takes over: let the next answer be the last, and say so in it, where the wire can. A peer that is silent may go on.
+
+        May be called more than once. On a wire without a word for this, nothing happens.
+        """
+
     @abc.abstractmethod
     def stop(self) -> None:
         """The server stops: answer what is under way, take nothing new, and close."""

@@ -171,8 +171,12 @@ class HttpConversation(Conversation):
         """Answer 503 before any request, and close."""
         self._blame(503, reason)
 
+    def retire(self) -> None:
+        """Let the next response be the last, whenever it is due (RFC 9112 section 9.6)."""
+        self._stopping = True
+
     def stop(self) -> None:
-        """Let the next response be the last."""
+        """Let the next response be the last; when none is due, the last one was."""
         self._stopping = True
         if self.phase is Phase.IDLE:
             self._closing = True

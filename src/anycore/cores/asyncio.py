@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
-from anycore.cores.base import Core, Figures, give_up
+from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
 from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
 from anycore.cores.workers import Workers
 
@@ -55,6 +55,7 @@ class AsyncioCore(Core):
         self.stopping = False
         self.tick = time.monotonic()
         self.loop = _new_loop(uvloop)
+        self._leave = asyncio.Event()
         self._stop = asyncio.Event()
         self._late: list[AsyncioConnection] = []
         self._quiet = asyncio.Event()
@@ -95,9 +96,8 @@ class AsyncioCore(Core):
                     servers.append(await self._listen(listener))
                 else:
                     others.append(self.loop.create_task(self._accept_tls(listener)))
-            await self._stop.wait()
+            await self._leave.wait()
         finally:
-            self.stopping = True
             for listener in self.listeners:
                 self.loop.remove_reader(listener.socket)
             await asyncio.sleep(
@@ -105,9 +105,13 @@ class AsyncioCore(Core):
             )  # asyncio's servers lose a connection, unclosed, that is between acceptance and transport
             for server in servers:
                 server.close()
-            await cancel({*others[1:], *self._handshakes})
+            await cancel(set(others[1:]))
             for listener in self.listeners:
                 listener.socket.close()
+            if self.retiring:
+                await self._drain()
+            self.stopping = True
+            await cancel({*self._handshakes})
             await self._wind_down()
             await cancel({others[0], *self._jobs})
             self.workers.close()
@@ -151,6 +155,17 @@ class AsyncioCore(Core):
             self.counted.timed_out += 1
         except OSError:
             pass  # the peer spoke no TLS, none that we share, or has gone: there is nobody to tell
+
+    async def _drain(self) -> None:
+        """Go on with the connections there are."""
+        for connection in self.connections:
+            connection.retire()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.drain_time or None):
+                while self.connections or self.leaving or self._handshakes or self.last_jobs:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), DRAIN_STEP)
+                        break
 
     async def _wind_down(self) -> None:
         for connection in (*self.connections, *self.leaving):
@@ -232,7 +247,17 @@ class AsyncioCore(Core):
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
         with suppress(RuntimeError):  # it has ended
-            self.loop.call_soon_threadsafe(self._stop.set)
+            self.loop.call_soon_threadsafe(self._end_serving)
+
+    def _end_serving(self) -> None:
+        self._stop.set()
+        self._leave.set()
+
+    def retire(self) -> None:
+        """Leave new connections to another server; see `Core.retire`."""
+        self.retiring = True
+        with suppress(RuntimeError):  # it has ended
+            self.loop.call_soon_threadsafe(self._leave.set)
 
     def _close(self) -> None:
         for listener in self.listeners:

@@ -100,6 +100,8 @@ class AsyncioConnection(asyncio.Protocol):
             self._begin()
         if core.stopping:
             self.stop()
+        elif core.retiring:
+            self.retire()
 
     def _begin(self) -> None:
         conversation = cast("RpycConversation", self.conversation)
@@ -313,6 +315,10 @@ class AsyncioConnection(asyncio.Protocol):
         if self.phase is Phase.IDLE and self.conversation.interactive:
             return 0.0
         return self._core.phase_limits[self.phase]
+
+    def retire(self) -> None:
+        """The server makes room for another."""
+        self.conversation.retire()
 
     def stop(self) -> None:
         """The server stops."""

@@ -41,6 +41,8 @@ class CoreLimits(msgspec.Struct, frozen=True):
         handshake_time: How long a TLS hand-shake may take.
         linger_time: How long to wait, after the last answer, for the peer to close; 0 to close at once.
         stop_time: How long work may go on after the server was told to stop.
+        drain_time: How long a server whose place another has taken goes on with connections that it has; their peers are told to open a
+            new one with their next answer, where the wire can say so.
     """
 
     connections: int = 10_000
@@ -55,6 +57,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
     handshake_time: float = 10.0
     linger_time: float = 2.0
     stop_time: float = 30.0
+    drain_time: float = 75.0
 
     def of_phases(self) -> dict[Phase, float]:
         """Return the time limit of each phase of a conversation."""
@@ -122,6 +125,7 @@ class Core(abc.ABC):
         limits: Bounds; the defaults when left out.
 
     Attributes:
+        retiring: Whether no new connection is accepted, because another server does that now.
         tally: Adds up what is counted, for a core that has several processes; None when there is nothing to add up. Set before `run`.
     """
 
@@ -132,6 +136,7 @@ class Core(abc.ABC):
         self.limits = limits if limits is not None else CoreLimits()
         self.phase_limits = self.limits.of_phases()
         self.tally: Tally | None = None
+        self.retiring = False
 
     def changing(self) -> AbstractContextManager[object]:
         """Return a context in which plugins may be loaded again. A core that forks does not do so meanwhile."""
@@ -153,6 +158,15 @@ class Core(abc.ABC):
 
         May be called from any thread and from a signal handler, more than once, also before `run`.
         """
+
+    def retire(self) -> None:
+        """Stop accepting, as another server does that now on the same sockets, and stop when no connection is left, or after `drain_time`.
+
+        A connection is not closed under a peer that may have sent a request just now: it is told with its next answer that this was the last,
+        where its wire can say so. May be called from any thread and from a signal handler, more than once. A core that cannot do all this
+        stops.
+        """
+        self.stop()
 
     @abc.abstractmethod
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
@@ -177,6 +191,8 @@ class Core(abc.ABC):
 
 BUNDLE = 16
 """Jobs that are run before what is ready is sent, so that a peer that asks much and reads nothing costs little memory."""
+DRAIN_STEP = 0.05
+"""How often, in seconds, a core that retires looks whether its last connection has ended."""
 AT_CONNECTIONS = "the server has as many connections as it takes; try again later"
 AT_IN_FLIGHT = "the server has as many requests under way as it takes; try again later"
 

@@ -144,6 +144,12 @@ class Children:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def write(self, data: bytes) -> None:
+        """Write a few bytes to all, on the channel on which they report."""
+        for child in self._children.values():
+            with suppress(OSError):  # it has just ended
+                child.channel.send(data)
+
     def wait(self, seconds: float) -> bool:
         """Wait until all have ended; return whether they have.
 

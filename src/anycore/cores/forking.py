@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import msgspec
 
 from anycore.conversations.base import Phase
-from anycore.cores.base import Core, Figures
+from anycore.cores.base import DRAIN_STEP, Core, Figures
 from anycore.cores.children import Children, report
 from anycore.cores.loop_thread import LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.core")
 
+_RETIRE: Final = b"~"
+"""What the parent writes to a child when it leaves new connections to another server."""
 _KILL_SECONDS: Final = 5.0
 """How long the system may take to end a child that was killed."""
 
@@ -88,6 +91,9 @@ class ForkingCore(Core):
             startup()
             try:
                 self._accept()
+                self._close_listeners()
+                if self.retiring and not self.stopping:
+                    self._drain()
                 self._wind_down()
             finally:
                 shutdown()
@@ -104,10 +110,10 @@ class ForkingCore(Core):
         selector.register(self._wake_reader, selectors.EVENT_READ)
         for listener in self.listeners:
             selector.register(listener.socket, selectors.EVENT_READ, listener)
-        while not self.stopping:
+        while not self.stopping and not self.retiring:
             for key, _ in selector.select(self.limits.sweep_interval if turned_away else self._children.look_seconds):
                 if key.fileobj is self._wake_reader:
-                    self.stopping = True
+                    self._heed_wake()
                 elif key.data is turned_away:
                     turned_away.drain(key.fileobj)
                 elif key.data in self.listeners:
@@ -117,6 +123,10 @@ class ForkingCore(Core):
             turned_away.send_away(everyone=self.stopping)
             if self._children.look_seconds is not None:
                 self._children.look()
+
+    def _heed_wake(self) -> None:
+        if b"!" in self._wake_reader.recv(64):
+            self.stopping = True
 
     def _accept_one(self, listener: Listener) -> None:
         try:
@@ -208,7 +218,7 @@ class ForkingCore(Core):
     def _watch(self, channel: socket.socket, parent: int) -> None:
         """End what takes too long, as the threaded core's sweeper does; report; and end when the parent has gone."""
         while True:
-            time.sleep(self.limits.sweep_interval)
+            self._heed_parent(channel, self.limits.sweep_interval)
             self.tick = now = time.monotonic()
             connection = self._connection
             if connection is not None:
@@ -220,6 +230,15 @@ class ForkingCore(Core):
             self._report(channel)
             if os.getppid() != parent and not self.stopping:
                 self._stop_child()
+
+    def _heed_parent(self, channel: socket.socket, seconds: float) -> None:
+        """Wait, but no longer when the parent says that it retires."""
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)
+        if self.retiring or poll.poll(seconds * 1000):
+            with suppress(OSError):  # the parent has gone, or has said it before
+                self.retiring = channel.recv(len(_RETIRE), socket.MSG_DONTWAIT) == _RETIRE or self.retiring
+            time.sleep(seconds)
 
     def _report(self, channel: socket.socket) -> None:
         with self._reporting:
@@ -242,10 +261,28 @@ class ForkingCore(Core):
         if self.tally is not None and found.tally:
             self.tally.add(found.tally)
 
-    def _wind_down(self) -> None:
+    def _close_listeners(self) -> None:
         for listener in self.listeners:
             self._selector.unregister(listener.socket)
             listener.socket.close()
+
+    def _drain(self) -> None:
+        """Go on with the connections there are."""
+        self._children.write(_RETIRE)
+        deadline = time.monotonic() + (self.limits.drain_time or float("inf"))
+        while self._children and not self.stopping and time.monotonic() < deadline:
+            for key, _ in self._selector.select(DRAIN_STEP):
+                if key.fileobj is self._wake_reader:
+                    self._heed_wake()
+                elif key.data is self._turned_away:
+                    self._turned_away.drain(key.fileobj)
+                else:
+                    self._children.heed(key)
+            self._turned_away.send_away()
+            self._children.look()
+
+    def _wind_down(self) -> None:
+        self._turned_away.send_away(everyone=True)
         self._selector.unregister(self._wake_reader)
         self._children.tell(signal.SIGTERM)
         if not self._children.wait(self.limits.stop_time):
@@ -256,6 +293,12 @@ class ForkingCore(Core):
         """Stop gracefully; see `Core.stop`."""
         with suppress(OSError):  # it has been told already, or has ended
             self._wake_writer.send(b"!")
+
+    def retire(self) -> None:
+        """Leave new connections to another server; see `Core.retire`."""
+        self.retiring = True
+        with suppress(OSError):  # it has ended
+            self._wake_writer.send(b"~")
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on this process's loop and wait; see `Core.run_coroutine`."""

@@ -74,8 +74,11 @@ class PoolCore(Core):
             self._selector.register(self._wake_reader, selectors.EVENT_READ)
             startup()
             try:
-                while not self._asked_to_stop:
+                while not self._asked_to_stop and not self.retiring:
                     self._turn()
+                self._close_listeners()
+                if self.retiring:
+                    self._wait(self.limits.drain_time or None)
                 self._wind_down()
             finally:
                 shutdown()
@@ -193,11 +196,13 @@ class PoolCore(Core):
                 connection.expired = True
                 self._dispatch_watched(connection)
 
-    def _wind_down(self) -> None:
-        self.stopping = True
+    def _close_listeners(self) -> None:
         for listener in self.listeners:
             self._selector.unregister(listener.socket)
             listener.socket.close()
+
+    def _wind_down(self) -> None:
+        self.stopping = True
         self._turned_away.send_away(everyone=True)
         for connection in self._connections:
             self._dispatch_watched(connection)
@@ -209,6 +214,8 @@ class PoolCore(Core):
     def _wait(self, seconds: float | None) -> None:
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._connections and (deadline is None or self.tick < deadline):
+            if self._asked_to_stop and not self.stopping:
+                break
             self._turn()
 
     # Called from workers and from the loop's thread.
@@ -256,6 +263,11 @@ class PoolCore(Core):
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
         self._asked_to_stop = True
+        self._wake()
+
+    def retire(self) -> None:
+        """Leave new connections to another server; see `Core.retire`."""
+        self.retiring = True
         self._wake()
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:

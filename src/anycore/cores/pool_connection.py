@@ -182,6 +182,8 @@ class PoolConnection:
         core = self._core
         if core.stopping:
             conversation.stop()
+        elif core.retiring:
+            conversation.retire()
         while self._out or (data := conversation.take()):
             if not self._out:
                 self._out = memoryview(data)

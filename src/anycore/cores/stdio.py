@@ -52,6 +52,10 @@ class StdioCore(ThreadedCore):
         self._wake_reader.recv(1)
         self.stopping = True
 
+    def retire(self) -> None:
+        """Stop: there is nothing that another server could take over."""
+        self.stop()
+
     def _open_for(self, peer: Peer) -> Conversation:
         here = peer.local and not peer.host  # a pipe, or a socket that whoever has started this process has made
         return self.listeners[0].open(Peer("stdio") if here else peer)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
-from anycore.cores.base import Core, Figures
+from anycore.cores.base import DRAIN_STEP, Core, Figures
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
 from anycore.cores.turned_away import TurnedAway
@@ -60,6 +60,8 @@ class ThreadedCore(Core):
             sweeper.start()
             try:
                 self._accept()
+                if self.retiring:
+                    self._drain()
             finally:
                 self._wind_down()
                 shutdown()
@@ -85,15 +87,34 @@ class ThreadedCore(Core):
         for listener in self.listeners:
             listener.socket.setblocking(False)
             selector.register(listener.socket, selectors.EVENT_READ, listener)
-        while not self.stopping:
+        while not self.retiring and not self.stopping:
             for key, _ in selector.select(self.limits.sweep_interval if turned_away else None):
                 if key.fileobj is self._wake_reader:
-                    self.stopping = True
+                    self._heed_wake()
                 elif key.data is turned_away:
                     turned_away.drain(key.fileobj)
                 else:
                     self._accept_one(key.data)
             turned_away.send_away(everyone=self.stopping)
+
+    def _heed_wake(self) -> None:
+        if b"!" in self._wake_reader.recv(64):
+            self.stopping = True
+
+    def _drain(self) -> None:
+        """Go on with the connections there are; each looks for itself whether the core retires."""
+        for listener in self.listeners:
+            self._selector.unregister(listener.socket)
+            listener.socket.close()
+        deadline = time.monotonic() + (self.limits.drain_time or float("inf"))
+        while self._connections and not self.stopping and time.monotonic() < deadline:
+            for key, _ in self._selector.select(DRAIN_STEP):
+                if key.data is self._turned_away:
+                    self._turned_away.drain(key.fileobj)
+                else:
+                    self._heed_wake()
+            self._turned_away.send_away()
+        self._turned_away.send_away(everyone=True)
 
     def _accept_one(self, listener: Listener) -> None:
         try:
@@ -160,6 +181,12 @@ class ThreadedCore(Core):
         """Stop gracefully; see `Core.stop`."""
         with suppress(OSError):  # it has been told already, or has ended
             self._wake_writer.send(b"!")
+
+    def retire(self) -> None:
+        """Leave new connections to another server; see `Core.retire`."""
+        self.retiring = True
+        with suppress(OSError):  # it has ended
+            self._wake_writer.send(b"~")
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the core's loop and wait; see `Core.run_coroutine`."""

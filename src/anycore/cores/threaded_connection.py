@@ -155,6 +155,8 @@ class ThreadedConnection:
     def _flush(self, conversation: Conversation) -> None:
         if self._core.stopping:
             conversation.stop()
+        elif self._core.retiring:
+            conversation.retire()
         data = conversation.take()
         if data:
             self.waits = (self._core.tick, self._core.limits.send_time, Phase.WORKING)
