@@ -364,3 +364,32 @@ def test_a_request_that_blocks_holds_back_no_answer() -> None:
         assert not root.free.is_set()
         root.free.set()
         assert [m.args[1] for m in read_answers(peer, codec, 2)] == ["freed", 4]
+
+
+class Meeting:
+    """Is entered by several at once, or by nobody."""
+
+    def __init__(self, size: int) -> None:
+        self.gate = threading.Barrier(size, timeout=30)
+
+    def meet(self) -> str:
+        self.gate.wait()
+        return "met"
+
+
+def test_requests_that_come_one_by_one_run_at_the_same_time_where_they_may() -> None:
+    ours, theirs = socket.socketpair()
+    size = 3
+    with serving(theirs, Meeting(size)) as (_, pump):
+        pump.set_concurrency(size)
+        connection, _ = end(ours)
+        meet = connection.root.meet
+        results = []
+        for _ in range(size):
+            results.append(connection.async_request(wire.CALL, meet, (), ()))
+            connection.ping()  # so that each has been read before the next is sent
+        assert [result.value for result in results] == ["met"] * size
+        connection.close()
+    for worker in [thread for thread in threading.enumerate() if thread.name == "anycore-rpyc-request"]:
+        worker.join(30)
+        assert not worker.is_alive()

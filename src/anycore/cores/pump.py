@@ -5,7 +5,8 @@ or the reading falls to it. Nobody holds a lock while it runs a job, and a lock 
 
 The peer's requests run on the thread that read them, where it is the only one here, so that a call back costs no change of threads.
 Where other threads wait as well, a request gets a thread of its own: the one that read it may not be the one that it is about, and
-must not be kept from its own answer. So does one that came together with others that may run at the same time.
+must not be kept from its own answer. So does one that came together with others that may run at the same time; and where several
+may, and the thread that serves is about to run one, another thread takes over the reading (leader and followers).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +82,8 @@ class Pump(Link):
         self._ready: deque[Job] = deque()
         self._followers: deque[threading.Event] = deque()
         self._workers: set[threading.Thread] = set()
+        self._serving: list[None] = []  # an item for each thread that serves, and for each of them that runs a request:
+        self._occupied: list[None] = []  # lists rather than numbers, because these grow and shrink in one step
         self._failure = ""
         self._here = _Here()
 
@@ -170,11 +174,18 @@ class Pump(Link):
     def serve(self) -> None:
         """Read and work until the connection ends."""
         try:
-            while not self.ended and self._conversation.phase is not Phase.CLOSING:
-                self.serve_one(None)
+            self._serve()
         finally:
             self._conversation.connection.ended("it is served no longer")
             self.close()
+
+    def _serve(self) -> None:
+        self._serving.append(None)
+        try:
+            while not self.ended and self._conversation.phase is not Phase.CLOSING:
+                self.serve_one(None)
+        finally:
+            self._serving.pop()
 
     def serve_one(self, deadline: float | None) -> bool:
         """Take what the peer sends next and do what follows from it; see `Link.serve_one`."""
@@ -336,7 +347,10 @@ class Pump(Link):
                 ):
                     self._hire(job)
                     continue
-                self._perform(job)
+                if alone and job.mode is not Mode.QUICK and self._conversation.parallel:
+                    self._occupy(job)
+                else:
+                    self._perform(job)
                 done.append(job)
                 size += len(getattr(job, "frame", b""))
                 raised = raised or getattr(job, "raised", None)
@@ -357,6 +371,35 @@ class Pump(Link):
             here.depth -= 1
         self._give_back(job)
 
+    def _occupy(self, job: Job) -> None:
+        """Run a job while another thread reads on, because others of the peer's requests may run at the same time."""
+        self._occupied.append(None)
+        try:
+            if len(self._occupied) >= len(self._serving) and len(self._workers) < _MAX_WORKERS:
+                with suppress(RuntimeError):  # no thread is to be had: what follows waits for its turn
+                    self._start(self._assist)
+            self._perform(job)
+        finally:
+            self._occupied.pop()
+
+    def _assist(self) -> None:
+        """The life of a further thread that serves."""
+        try:
+            self._serve()
+        except Exception:  # noqa: BLE001 - what a request is configured to raise is the serving thread's, which is not this one
+            _log.warning("%s: a request raised in a thread of its own", self._conversation.connection, exc_info=True)
+        finally:
+            self._workers.discard(threading.current_thread())
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        worker = threading.Thread(target=target, args=args, name="anycore-rpyc-request", daemon=True)
+        self._workers.add(worker)
+        try:
+            worker.start()
+        except RuntimeError:
+            self._workers.discard(worker)
+            raise
+
     def _give_back(self, job: Job) -> None:
         """Hand a job back; who calls this flushes soon, and keeps the job until then."""
         self._ready.extend(self._conversation.finish(job))
@@ -372,12 +415,9 @@ class Pump(Link):
             job.refuse(f"{_MAX_WORKERS} requests of this peer run already, or nest too deeply")
             self._give_back(job)
             return
-        worker = threading.Thread(target=self._labour, args=(job,), name="anycore-rpyc-request", daemon=True)
-        self._workers.add(worker)
         try:
-            worker.start()
+            self._start(self._labour, job)
         except RuntimeError as error:
-            self._workers.discard(worker)
             job.refuse(str(error))
             self._give_back(job)
 
