@@ -7,11 +7,12 @@ import logging
 import socket
 import ssl
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from anycore.conversations.base import Phase
+from anycore.cores.topics import ANSWER_SECONDS, Answer, Topics, encode
 from anycore.cores.unix_peers import process_behind
 from anycore.kernel.call import Peer
 
@@ -125,13 +126,22 @@ class Core(abc.ABC):
         limits: Bounds; the defaults when left out.
 
     Attributes:
+        several: Whether several processes serve. `startup` and `shutdown` are called in each of them, then.
+        number: Which of several processes that serve this is, from 0; 0 where there is one. What is to be done once is done where it
+            is 0. The process that looks after the others, if there is one, has `SUPERVISOR`, -1, and serves nobody.
+        ready: Called once, in the process that called `run`, when others have started to serve. Set before `run`; a core that serves in
+            the process that called `run` does not call it, as `startup` does.
         retiring: Whether no new connection is accepted, because another server does that now.
         tally: Adds up what is counted, for a core that has several processes; None when there is nothing to add up. Set before `run`.
     """
 
     name: str = ""
+    several: ClassVar[bool] = False
 
     def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
+        self.topics = Topics()
+        self.number = 0
+        self.ready: Callable[[], None] = lambda: None
         self.listeners = tuple(listeners)
         self.limits = limits if limits is not None else CoreLimits()
         self.phase_limits = self.limits.of_phases()
@@ -186,7 +196,52 @@ class Core(abc.ABC):
 
     @abc.abstractmethod
     def figures(self) -> Figures:
-        """Return what was counted so far."""
+        """Return what was counted so far. Not to be called on the loop, where several processes serve: they are asked."""
+
+    def on(self, topic: str, handler: Callable[[Any], Any]) -> None:
+        """Have a handler called in this process when something is said on a topic, by this process or another one of the server.
+
+        Handlers that are there before `run` are there in every process; those that `startup` adds, in the processes that serve.
+
+        Args:
+            topic: A name, such as `plugins.reload`.
+            handler: Takes the payload, in a thread where it may block. What it returns is its answer, where one is wanted.
+        """
+        self.topics.on(topic, handler)
+
+    def publish(self, topic: str, payload: Any = None) -> None:
+        """Say something to every process of the server, this one included. Waits for nobody else. What handlers raise is logged.
+
+        A process that begins to serve later is a copy of the one that looks after the others, which hears publications as well: what they
+        change by handlers that are there before `run`, it finds changed.
+
+        Args:
+            topic: The topic.
+            payload: What msgpack can carry.
+        """
+        self.topics.hear(topic, encode(payload))
+
+    def ask(
+        self,
+        topic: str,
+        payload: Any = None,
+        *,
+        worker: int | None = None,  # noqa: ARG002 - there is one process only
+        timeout: float = ANSWER_SECONDS,  # noqa: ARG002 - as above
+    ) -> list[Answer]:
+        """Ask every process that serves, this one included if it does, or one of them. Not to be called on the loop.
+
+        Args:
+            topic: The topic.
+            payload: What msgpack can carry.
+            worker: The number of the process to ask; all when left out. One process alone answers to every number.
+            timeout: How long to wait for answers, in seconds.
+
+        Returns:
+            The answers, in the order of the processes' numbers; one for each handler of the topic. A process that ends or is too slow
+            gives one with an `error`.
+        """
+        return self.topics.answer(topic, encode(payload), self.number)
 
 
 BUNDLE = 16
