@@ -241,7 +241,7 @@ class CallJob(ExchangeJob):
         if isinstance(error, LocalProtocolError):
             message = f"{self.call.name}: {error}"
         else:
-            _log.error("call %d: the result of %s cannot be read", self.call.number, self.call.name, exc_info=error)
+            _log.error("call %s: the result of %s cannot be read", self.call.id, self.call.name, exc_info=error)
             message = f"{self.call.name}: result: reading it raised {type(error).__name__}; return built-in types"
         if outcome.fault is not None:
             message = f"{message}; the method had failed with: {outcome.fault.message}"

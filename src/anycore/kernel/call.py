@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import itertools
+import os
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,8 @@ class Call(msgspec.Struct, eq=False):
         credentials: What the message presented.
         identity: Who calls; set by the authentication step, which leaves alone what is set already.
         method: What is called; set by the resolution step.
-        number: Counts the calls of this process; log lines about a call carry it.
+        number: Counts the calls of this process.
+        request_id: What the caller calls its request, if it does; see `id`.
     """
 
     name: str
@@ -165,6 +167,12 @@ class Call(msgspec.Struct, eq=False):
     identity: Identity = UNIDENTIFIED
     method: Method | None = None
     number: int = msgspec.field(default_factory=_numbers.__next__)
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """What log lines about the call carry: the caller's own name for the request, else process and number."""
+        return self.request_id or f"{os.getpid():x}-{self.number}"
 
     def remaining(self) -> float | None:
         """Return the seconds left until the deadline, negative when it has passed, None when there is none."""

@@ -21,6 +21,8 @@ from anycore.wire.faults import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anycore.kernel.authentication import Chain
     from anycore.kernel.method import Method
 
@@ -45,6 +47,9 @@ class Kernel:
         registry: The plugins; a new, empty registry when left out.
         debug: Whether faults of failing methods carry the traceback to the peer.
         authentication: Finds out who calls; everybody is anonymous when left out.
+
+    Attributes:
+        observers: Told of each call that has ended, with its outcome and how long it took, in nanoseconds. They raise nothing, and take no time.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Kernel:
         self.registry = registry if registry is not None else Registry()
         self.debug = debug
         self.authentication = authentication
+        self.observers: tuple[Callable[[Call, Outcome, int], None], ...] = ()
         # The policies, and the plugins among which they were found: one attribute, so that threads see both or neither.
         self._door: tuple[object, tuple[AccessPolicy, ...]] = (None, ())
 
@@ -145,7 +151,7 @@ class Kernel:
         decision = self.decide(call)
         if not decision.allowed:
             name = repr(call.name[:_NAME_SHOWN])
-            _log.warning("call %d: %s denied to %s (%s): %s", call.number, name, call.identity.name, call.peer,
+            _log.warning("call %s: %s denied to %s (%s): %s", call.id, name, call.identity.name, call.peer,
                          decision.reason)  # fmt: skip
             raise Fault(ACCESS_DENIED, f"{call.identity.name} at {call.peer} may not call {name}")
         return call
@@ -209,16 +215,18 @@ class Kernel:
         if _ends_more_than_the_call(error):
             self._record(call, Outcome(fault=Fault(APPLICATION_ERROR, f"{call.name} was interrupted")), started)
             raise error
-        _log.error("call %d: %s from %s failed", call.number, call.name, call.peer, exc_info=error)
+        _log.error("call %s: %s from %s failed", call.id, call.name, call.peer, exc_info=error)
         message = f"{call.name}: {_told(error)}"
         data = "".join(traceback.format_exception(error)) if self.debug else None
         return Outcome(fault=Fault(APPLICATION_ERROR, f"{message}\n{data}" if data else message, data))
 
-    @staticmethod
-    def _record(call: Call, outcome: Outcome, started: int) -> Outcome:
+    def _record(self, call: Call, outcome: Outcome, started: int) -> Outcome:
         method = call.method
+        took = _now() - started
         if method is not None:
-            method.statistics.end(_now() - started, failed=outcome.fault is not None)
+            method.statistics.end(took, failed=outcome.fault is not None)
+        for observer in self.observers:
+            observer(call, outcome, took)
         return outcome
 
 
