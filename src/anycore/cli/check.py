@@ -29,7 +29,7 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
 
     from anycore.cli.banner import plugin_lines
     from anycore.server.introduction import introduce
-    from anycore.server.listeners import tls_context
+    from anycore.server.tls import tls_context
 
     settings = load(config, options, paths)
     with starting():

@@ -19,10 +19,12 @@ from anycore.kernel.registry import PluginRefusedError, verify
 from anycore.kernel.tally import Tally
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
+from anycore.server.certificates import Certificates
 from anycore.server.errors import StartupError
 from anycore.server.introduction import introduce
-from anycore.server.listeners import bind, bound_url, release, tls_context
+from anycore.server.listeners import bind, bound_url, release
 from anycore.server.plugins import Plugins
+from anycore.server.tls import tls_context
 from anycore.services.system import System
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Server:
         self._registrations: Any = None
         self.kernel = Kernel(debug=settings.server.debug)
         self.incidents = Incidents()
+        self.certificates = Certificates(self._changing)
         self.plugins = Plugins(
             self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine, self._changing
         )
@@ -88,6 +91,7 @@ class Server:
                 self._sockets.append((settings, bound))
                 self.urls.append(bound_url(settings, bound))
                 made.append(Listener(bound, self._opener(settings), self.urls[-1], context))
+                self.certificates.add(settings, made[-1])
         except StartupError:
             self._release()
             raise
@@ -152,6 +156,7 @@ class Server:
 
                 reloader = Reloader(self.plugins)
                 reloader.start()
+            self.certificates.start()
             self._ready = True
             self._announce(self._introduction())
             if self._settings.discovery.register:
@@ -159,6 +164,7 @@ class Server:
 
         def shutdown() -> None:
             self._ready = False
+            self.certificates.stop()
             if self._registrations is not None:
                 self._registrations.stop()
             if reloader is not None:
@@ -201,10 +207,13 @@ class Server:
             signal.signal(signal.SIGHUP, lambda *_: self.reload())
 
     def reload(self) -> None:
-        """Load every plugin that has a path again, in a thread of its own; what cannot be loaded goes on as it is."""
-        threading.Thread(
-            target=lambda: self.plugins.reload(everything=True), name="anycore-reload", daemon=True
-        ).start()
+        """Load certificates, and every plugin that has a path, again, in a thread of its own; what cannot be loaded goes on as it is."""
+
+        def load() -> None:
+            self.certificates.reload()
+            self.plugins.reload(everything=True)
+
+        threading.Thread(target=load, name="anycore-reload", daemon=True).start()
 
     def _introduction(self) -> Announcement:
         first = self._settings.listen[0] if self._settings.listen else None

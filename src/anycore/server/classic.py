@@ -17,7 +17,8 @@ from anycore.rpyc.listening import serve_root
 from anycore.rpyc.slave import SlaveService
 from anycore.rpyc.starting import serve_socket
 from anycore.server.errors import StartupError
-from anycore.server.listeners import bind, bound_url, release, tls_context
+from anycore.server.listeners import bind, bound_url, release
+from anycore.server.tls import tls_context
 from anycore.settings.tables import ListenSettings
 
 if TYPE_CHECKING:

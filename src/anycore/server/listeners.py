@@ -1,11 +1,10 @@
-"""Binding the sockets that the configuration names, and the TLS contexts that belong to them."""
+"""Binding the sockets that the configuration names. The TLS contexts that belong to them live in `tls`."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-import ssl
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ from anycore.server.errors import StartupError
 if TYPE_CHECKING:
     from anycore.settings.tables import ListenSettings
     from anycore.settings.urls import ListenAddress
-
-_VERIFY = {"off": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 def bind(settings: ListenSettings) -> socket.socket:
@@ -149,30 +146,3 @@ def _remove_stale(path: Path, shown: str) -> None:
             return
     message = f"cannot listen on {shown}: another server answers there; stop it, or choose another path"
     raise StartupError(message)
-
-
-def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
-    """Return the TLS context of a listener, or None for a plain one. TLS 1.2 is the oldest version spoken.
-
-    Args:
-        settings: The listener's table of the configuration.
-
-    Raises:
-        StartupError: When a file is missing or holds no certificate or key.
-    """
-    if not settings.address.tls:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.num_tickets = 0  # with two tickets, asyncio's own loop showed hand-shakes of 45 ms
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(settings.certificate, settings.key or None)
-        if settings.client_ca:
-            context.load_verify_locations(settings.client_ca)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(filter(None, (settings.certificate, settings.key, settings.client_ca)))
-        message = f"cannot set up TLS for {settings.url}: {error} (files: {files}); each must exist and be in PEM form"
-        raise StartupError(message) from error
-    context.verify_mode = _VERIFY[settings.client_certificate]
-    return context

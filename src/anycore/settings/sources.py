@@ -31,6 +31,8 @@ _FOR: Final = {
     "listen.key": ("https", "rpycs"),
     "listen.client_ca": ("https", "rpycs"),
     "listen.client_certificate": ("https", "rpycs"),
+    "listen.crl": ("https", "rpycs"),
+    "listen.minimum_tls": ("https", "rpycs"),
     "listen.mode": ("unix+http", "unix+rpyc"),
 }
 

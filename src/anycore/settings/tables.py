@@ -45,9 +45,12 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         key: PEM file with the certificate's private key, when it is not in the same file.
         client_ca: PEM file with the authorities whose client certificates are accepted.
         client_certificate: Whether clients must show a certificate: off, optional or required.
+        crl: PEM file with the revocation list of each of these authorities: client certificates on it are refused.
+        minimum_tls: The oldest version of TLS that is spoken.
         insecure: Listen beyond this machine without TLS. Whoever is on the way can read and change everything.
         hosts: Names besides this machine's own that requests may name in their Host header; "*" for any.
         mode: Permissions of a Unix socket, in octal.
+        socket_name: Name of the socket that systemd opens for this listener (FileDescriptorName=); without one it is found by its address.
     """
 
     url: Annotated[str, Meta(examples=[DEFAULT_URL])] = DEFAULT_URL
@@ -55,9 +58,12 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     key: Annotated[str, Meta(examples=["server.key"], extra=_FILE)] = ""
     client_ca: Annotated[str, Meta(examples=["ca.pem"], extra=_FILE)] = ""
     client_certificate: Literal["off", "optional", "required"] = "off"
+    crl: Annotated[str, Meta(examples=["crl.pem"], extra=_FILE)] = ""
+    minimum_tls: Literal["1.2", "1.3"] = "1.2"
     insecure: bool = False
     hosts: Annotated[tuple[str, ...], Meta(examples=["server.example.org"])] = ()
     mode: Annotated[str, Meta(examples=["660"])] = "600"
+    socket_name: Annotated[str, Meta(examples=["web"])] = ""
 
     @property
     def address(self) -> ListenAddress:
@@ -106,6 +112,30 @@ class DiscoverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     service: Annotated[tuple[str, ...], Meta(examples=["THERMOSTAT"])] = ()
 
 
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[process]`: how the server lives on its machine.
+
+    Args:
+        daemonize: Go on in the background once ready; the command returns then, or when the start fails.
+        pidfile: File for the process's number. It is locked for as long as the server runs, so that there is one server.
+        user: User, by name or number, to become once sockets, keys and plugins are open; only root can.
+        group: Group to become with that; that of the user when left out.
+        umask: Permissions that new files do not get, in octal; what the process was started with when left out.
+        chroot: Directory to make the root of the file system once all is open and imported; only root can.
+        control: Unix socket at which `anycore ctl` reaches the server; only its own user and root can use it. None when left out.
+        take_over: Take the place of the server that answers at the control socket: it hands over its sockets, and finishes.
+    """
+
+    daemonize: bool = False
+    pidfile: Annotated[str, Meta(examples=["/run/anycore/anycore.pid"], extra=_FILE)] = ""
+    user: Annotated[str, Meta(examples=["anycore"])] = ""
+    group: Annotated[str, Meta(examples=["anycore"])] = ""
+    umask: Annotated[str, Meta(examples=["077"])] = ""
+    chroot: Annotated[str, Meta(examples=["/var/empty"], extra=_FILE)] = ""
+    control: Annotated[str, Meta(examples=["/run/anycore/control.sock"], extra=_FILE)] = ""
+    take_over: bool = False
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[log]`: what is written to standard error.
 
@@ -144,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         core_limits: The part of the table `[limits]` that the core keeps.
         rpyc: The table `[rpyc]`.
         discovery: The table `[discovery]`.
+        process: The table `[process]`.
         log: The table `[log]`.
         client: The table `[client]`.
         plugin: The tables `[plugin.NAME]`, by name; each plugin checks its own.
@@ -157,6 +188,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     core_limits: CoreLimits = CoreLimits()
     rpyc: RpycSettings = RpycSettings()
     discovery: DiscoverySettings = DiscoverySettings()
+    process: ProcessSettings = ProcessSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
     plugin: dict[str, dict[str, Any]] = {}

@@ -15,11 +15,12 @@ from anycore.discovery.address import RegistryAddress
 from anycore.settings.keys import of_section
 from anycore.settings.origins import Origin, default
 from anycore.settings.problems import did_you_mean
+from anycore.settings.process import check_process
 from anycore.settings.tables import ListenSettings, Settings
 from anycore.settings.urls import ListenAddress
 from anycore.settings.values import shown
 
-_TLS: Final = ("certificate", "key", "client_ca")
+_TLS: Final = ("certificate", "key", "client_ca", "crl")
 _MODE: Final = re.compile(r"0?[0-7]{3}\Z")
 
 
@@ -38,6 +39,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
         problems.append(f"{place}: there is no core {core!r}; {did_you_mean(core, core_names())}")
     _check_stdio(settings, found, problems)
     _check_discovery(settings, found, problems)
+    check_process(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)
@@ -148,6 +150,9 @@ class _Listener:
         if wanted == "off" and listener.client_ca:
             cure = self._assign("client_certificate", "required")
             self.refuse("client_ca", f"no client certificates are asked for; write {cure}, or remove this")
+        if wanted == "off" and listener.crl:
+            cure = self._assign("client_certificate", "required")
+            self.refuse("crl", f"no client certificates are asked for; write {cure}, or remove this")
         if wanted != "off" and not listener.client_ca:
             cure = self._assign("client_ca", "ca.pem")
             self.refuse("client_certificate", f"nothing says whose certificates are accepted; write {cure}")
