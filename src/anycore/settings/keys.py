@@ -20,6 +20,7 @@ from anycore.settings.tables import (
     DiscoverySettings,
     ListenSettings,
     LogSettings,
+    ProcessSettings,
     RpycSettings,
     ServerSettings,
 )
@@ -65,6 +66,7 @@ SECTIONS: Final = (
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
     Section("discovery", (DiscoverySettings,), "DISCOVERY_", "", "Discovery"),
+    Section("process", (ProcessSettings,), "PROCESS_", "", "Process"),
     Section("log", (LogSettings,), "LOG_", "log-", "Log"),
     Section("client", (ClientSettings,), "CLIENT_", "", "Client"),
 )
