@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from anycore.conversations.base import Conversation, Job
+    from anycore.conversations.site import HttpSite
     from anycore.kernel.tally import Tally
 
 _log = logging.getLogger("anycore.core")
@@ -91,12 +92,20 @@ class Listener(msgspec.Struct, eq=False):
         open: Makes the conversation with a peer that has connected.
         url: What people see.
         tls: The TLS context, or None for a plain listener.
+        site: What answers requests, where HTTP is spoken: for cores whose server reads HTTP itself.
+        files: PEM files with the certificate and its key, where TLS is spoken: for cores whose server reads them itself.
     """
 
     socket: socket.socket
     open: Callable[[Peer], Conversation]
     url: str = ""
     tls: ssl.SSLContext | None = None
+    site: HttpSite | None = None
+    files: tuple[str, str] = ("", "")
+
+
+class UnservableError(ValueError):
+    """A core cannot serve a listener. The message says which, why, and how to cure it."""
 
 
 class Figures(msgspec.Struct):

@@ -13,6 +13,7 @@ from anycore.console.status import StatusPage
 from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite
 from anycore.cores import Listener, load_core
+from anycore.cores.base import UnservableError
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
@@ -29,11 +30,13 @@ from anycore.services.system import System
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractContextManager
 
     from anycore.conversations.base import Conversation
     from anycore.conversations.site import Page
+    from anycore.cores import Core, CoreLimits
     from anycore.kernel.call import Peer
     from anycore.server.announcement import Announcement
     from anycore.settings.tables import ListenSettings, Settings
@@ -47,9 +50,15 @@ class Server:
     Args:
         settings: Everything that can be set.
         announce: Called once when the server is ready, with what there is to say about it.
+        core: Makes the core; the one that the settings name when left out.
     """
 
-    def __init__(self, settings: Settings, announce: Callable[[Announcement], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        announce: Callable[[Announcement], None] = lambda _: None,
+        core: Callable[[Sequence[Listener], CoreLimits], Core] | None = None,
+    ) -> None:
         self._settings = settings
         self._announce = announce
         self._ready = False
@@ -63,7 +72,7 @@ class Server:
             self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine, self._changing
         )
         try:
-            core = load_core(settings.server.core)
+            core = core or load_core(settings.server.core)
             listeners = self._listen(settings.listen)  # first: what plugins print must not get into standard output
             self.plugins.load()
             self.core = core(listeners, settings.core_limits)
@@ -72,7 +81,7 @@ class Server:
             self._release()
             if isinstance(error, LookupError):
                 raise StartupError(str(error.args[0])) from error
-            if isinstance(error, PluginRefusedError):
+            if isinstance(error, (PluginRefusedError, UnservableError)):
                 raise StartupError(str(error)) from error
             raise
 
@@ -90,15 +99,27 @@ class Server:
                 bound = bind(settings)
                 self._sockets.append((settings, bound))
                 self.urls.append(bound_url(settings, bound))
-                made.append(Listener(bound, self._opener(settings), self.urls[-1], context))
+                made.append(self._listener(settings, bound, context))
                 self.certificates.add(settings, made[-1])
         except StartupError:
             self._release()
             raise
         return made
 
-    def _opener(self, settings: ListenSettings) -> Callable[[Peer], Conversation]:
-        return self._rpyc_opener() if settings.address.protocol == "rpyc" else self._http_opener(settings)
+    def _listener(self, settings: ListenSettings, bound: socket.socket, tls: ssl.SSLContext | None) -> Listener:
+        files = (settings.certificate, settings.key or settings.certificate)
+        if settings.address.protocol == "rpyc":
+            return Listener(bound, self._rpyc_opener(), self.urls[-1], tls, None, files)
+        site = self.site(settings.allowed_hosts if settings.address.local or settings.hosts else None)
+        pipeline = site.limits.pipeline
+        return Listener(
+            bound,
+            lambda peer: HttpConversation(peer, site, max_pipeline=pipeline),
+            self.urls[-1],
+            tls,
+            site,
+            files,
+        )
 
     def _rpyc_opener(self) -> Callable[[Peer], Conversation]:
         bounds = self._settings.rpyc
@@ -119,21 +140,24 @@ class Server:
 
         return open_conversation
 
-    def _http_opener(self, settings: ListenSettings) -> Callable[[Peer], Conversation]:
+    def site(self, hosts: Sequence[str] | None) -> HttpSite:
+        """Return what answers requests.
+
+        Args:
+            hosts: Host names that requests may name; see `HttpSite`.
+        """
         pages: dict[str, Page] = {
             "/": StatusPage(self.kernel, self._figures),
             "/livez": Health(),
             "/readyz": Health(lambda: "" if self._ready else "not ready"),
         }
-        site = HttpSite(
+        return HttpSite(
             self.kernel,
             limits=self._settings.limits,
             incidents=self.incidents,
             pages=pages,
-            hosts=settings.allowed_hosts if settings.address.local or settings.hosts else None,
+            hosts=hosts,
         )
-        pipeline = site.limits.pipeline
-        return lambda peer: HttpConversation(peer, site, max_pipeline=pipeline)
 
     def run(self, *, signals: bool = True) -> None:
         """Serve until stopped.
