@@ -5,7 +5,7 @@ import pytest
 from anycore.kernel.call import ANONYMOUS, Call, Identity, Peer
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.plugin import Plugin, exposed
-from anycore.kernel.policy import AccessPolicy, Decision, decide
+from anycore.kernel.policy import NO_OPINION, AccessPolicy, Decision, anybody, decide, nobody
 from anycore.kernel.registry import verify
 from anycore.wire.faults import ACCESS_DENIED, METHOD_NOT_FOUND
 
@@ -92,7 +92,7 @@ def test_a_denied_caller_cannot_tell_existing_methods_from_missing_ones(caplog: 
 
     assert answers[0] == answers[1]
     assert answers[0][0] == ACCESS_DENIED
-    assert "until a plugin with the AccessPolicy role is loaded" in caplog.text  # the reason is for the log only
+    assert "that no rule and no access policy allows them" in caplog.text  # the reason is for the log only
     assert kernel.registry.methods["room.celsius"].statistics.summary().count == 0
 
 
@@ -148,3 +148,86 @@ def test_a_caller_sees_what_it_may_call() -> None:
 
     assert [method.name for method in kernel.visible(Call("any"))] == ["room.celsius"]
     assert kernel_of(Room()).visible(Call("any", peer=REMOTE)) == []
+
+
+class ByAddress(Plugin, AccessPolicy):
+    """Knows of addresses only; leaves all else to others."""
+
+    by_address = True
+
+    def __init__(self, name: str, answer: Decision | None) -> None:
+        self.name = name  # type: ignore[misc]
+        self.answer = answer
+
+    def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
+        return self.answer or YES
+
+    def admit(self, peer: Peer, method: str) -> Decision | None:
+        return self.answer
+
+
+def test_who_has_no_opinion_leaves_it_to_the_others_and_at_last_to_the_default() -> None:
+    silent = Rule("a", NO_OPINION)
+
+    assert decide([silent, Rule("b", YES)], ANONYMOUS, REMOTE, "x") is YES
+    assert decide([Rule("b", YES), silent], ANONYMOUS, REMOTE, "x") is YES
+    assert decide([silent], ANONYMOUS, REMOTE, "x") == decide((), ANONYMOUS, REMOTE, "x")
+    assert decide([silent], ANONYMOUS, REMOTE, "x", anybody).allowed
+    assert not decide([silent], ANONYMOUS, Peer(), "x", nobody).allowed
+
+
+@pytest.mark.parametrize(
+    ("policies", "denied"),
+    [
+        ([ByAddress("a", None)], False),
+        ([ByAddress("a", YES)], False),
+        ([ByAddress("a", NO)], True),
+        ([ByAddress("a", YES), ByAddress("b", NO)], True),
+        ([ByAddress("a", None), ByAddress("b", NO)], True),
+        ([ByAddress("a", NO_OPINION)], True),  # nobody could be allowed, so the default decides
+        ([ByAddress("a", NO_OPINION), ByAddress("b", YES)], False),
+        ([ByAddress("a", NO_OPINION), Rule("b", YES)], False),  # the other may allow it, knowing who it is
+    ],
+)
+def test_what_the_address_decides_is_decided_before_anybody_is_asked_who_he_is(
+    policies: list[Plugin], denied: bool
+) -> None:
+    asked: list[Peer] = []
+
+    class Chain:
+        def quick(self, peer: Peer, credentials: object) -> bool:
+            return True
+
+        def authenticate(self, peer: Peer, credentials: object) -> Identity:
+            asked.append(peer)
+            return ANONYMOUS
+
+    kernel = Kernel(authentication=Chain())  # type: ignore[arg-type]
+    kernel.registry.commit(verify(plugin, "test") for plugin in [Room(), *policies])
+    fault = kernel.handle(Call("room.celsius", peer=REMOTE)).fault
+
+    assert (fault is not None) is denied
+    assert len(asked) == (not denied)
+
+
+def test_an_error_in_the_first_question_is_a_denial() -> None:
+    class Wrong(ByAddress):
+        def admit(self, peer: Peer, method: str) -> Decision | None:
+            raise LookupError(method)
+
+    fault = kernel_of(Room(), Wrong("wrong", YES)).handle(Call("heat")).fault
+    assert fault is not None
+    assert fault.message == "a caller at memory may not call 'heat'"
+
+
+def test_the_servers_own_policies_come_before_those_of_plugins() -> None:
+    rule = Rule("rule", YES)
+    kernel = kernel_of(Room(), rule)
+    kernel.door.guard([Rule("own", NO)])
+    assert not kernel.decide(Call("heat")).allowed
+    assert rule.asked == []
+
+    kernel.door.guard([Rule("own", NO_OPINION)], nobody)
+    assert kernel.decide(Call("heat")).allowed
+    kernel.registry.commit([], without=["rule"])
+    assert not kernel.decide(Call("heat")).allowed

@@ -7,10 +7,12 @@ import logging
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from anycore.kernel.call import ANONYMOUS, UNIDENTIFIED, Call, Mode, Outcome, _current
-from anycore.kernel.policy import AccessPolicy, Decision, beyond, by_default, decide
+from anycore.kernel.denials import Denials
+from anycore.kernel.door import Door
+from anycore.kernel.policy import Decision
 from anycore.kernel.registry import Registry
 from anycore.wire.faults import (
     ACCESS_DENIED,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycore.kernel.authentication import Chain
+    from anycore.kernel.incidents import Incidents
     from anycore.kernel.method import Method
 
 _log = logging.getLogger("anycore.kernel")
@@ -47,20 +50,27 @@ class Kernel:
         registry: The plugins; a new, empty registry when left out.
         debug: Whether faults of failing methods carry the traceback to the peer.
         authentication: Finds out who calls; everybody is anonymous when left out.
+        incidents: Where denials are counted and logged; its own when left out.
 
     Attributes:
+        door: Who may call what.
         observers: Told of each call that has ended, with its outcome and how long it took, in nanoseconds. They raise nothing, and take no time.
     """
 
     def __init__(
-        self, registry: Registry | None = None, *, debug: bool = False, authentication: Chain | None = None
+        self,
+        registry: Registry | None = None,
+        *,
+        debug: bool = False,
+        authentication: Chain | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         self.registry = registry if registry is not None else Registry()
         self.debug = debug
         self.authentication = authentication
         self.observers: tuple[Callable[[Call, Outcome, int], None], ...] = ()
-        # The policies, and the plugins among which they were found: one attribute, so that threads see both or neither.
-        self._door: tuple[object, tuple[AccessPolicy, ...]] = (None, ())
+        self.door = Door(self.registry)
+        self._denials = Denials(incidents)
 
     def mode(self, call: Call) -> Mode:
         """Tell where a call runs: where its method does, but in a thread while it takes time to find out who calls.
@@ -84,7 +94,9 @@ class Kernel:
         """
         started = _now()
         try:
-            outcome = Outcome(self._invoke(self._bind(self._resolve(self._authorise(self._authenticate(call))))))
+            outcome = Outcome(
+                self._invoke(self._bind(self._resolve(self._authorise(self._authenticate(self._admit(call))))))
+            )
         except AsyncMethodError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
@@ -100,7 +112,9 @@ class Kernel:
         started = _now()
         try:
             outcome = Outcome(
-                await self._await(self._bind(self._resolve(self._authorise(self._authenticate(call)), awaits=True)))
+                await self._await(
+                    self._bind(self._resolve(self._authorise(self._authenticate(self._admit(call))), awaits=True))
+                )
             )
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
             outcome = self._failure(call, error, started)
@@ -118,21 +132,7 @@ class Kernel:
                 self._authenticate(call)
             except Fault as fault:
                 return Decision(allowed=False, reason=fault.message)
-        name = call.name if name is None else name
-        entries = self.registry.entries
-        known, policies = self._door
-        if known is not entries:
-            policies = self.registry.plugins_with(AccessPolicy)  # type: ignore[type-abstract]
-            self._door = (entries, policies)
-        identity = call.identity
-        if not policies and not identity.scopes:
-            return by_default(call.peer)
-        # An alias is judged by the method's own name: a rule about the one must hold for the other.
-        method = self.registry.methods.get(name)
-        name = name if method is None else method.name
-        if identity.scopes and beyond(identity.scopes, name):
-            return Decision(allowed=False, reason=f"the scopes of these credentials are {', '.join(identity.scopes)}")
-        return decide(policies, identity, call.peer, name)
+        return self.door.decide(call.identity, call.peer, call.name if name is None else name)
 
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
@@ -140,6 +140,14 @@ class Kernel:
         return [
             methods[name] for name in sorted(methods) if name == methods[name].name and self.decide(call, name).allowed
         ]
+
+    def _admit(self, call: Call) -> Call:
+        """First, what the address alone decides: those who are denied anyway cost no check of a password."""
+        if call.identity is UNIDENTIFIED:
+            denial = self.door.admit(call.peer, call.name)
+            if denial is not None:
+                self._deny(call, denial)
+        return call
 
     def _authenticate(self, call: Call) -> Call:
         if call.identity is UNIDENTIFIED:
@@ -150,11 +158,14 @@ class Kernel:
     def _authorise(self, call: Call) -> Call:
         decision = self.decide(call)
         if not decision.allowed:
-            name = repr(call.name[:_NAME_SHOWN])
-            _log.warning("call %s: %s denied to %s (%s): %s", call.id, name, call.identity.name, call.peer,
-                         decision.reason)  # fmt: skip
-            raise Fault(ACCESS_DENIED, f"{call.identity.name} at {call.peer} may not call {name}")
+            self._deny(call, decision)
         return call
+
+    def _deny(self, call: Call, decision: Decision) -> NoReturn:
+        name = repr(call.name[:_NAME_SHOWN])
+        who = "a caller" if call.identity is UNIDENTIFIED else call.identity.name
+        self._denials.note(call.peer, f"call {call.id}: {name} denied to {who}: {decision.reason}")
+        raise Fault(ACCESS_DENIED, f"{who} at {call.peer} may not call {name}")
 
     def _resolve(self, call: Call, *, awaits: bool = False) -> Call:
         registry, name = self.registry, call.name

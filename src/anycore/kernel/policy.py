@@ -1,4 +1,4 @@
-"""The one door of authorisation: may this caller call this method? Rules live in plugins; here is the door and its default."""
+"""The questions of authorisation and how answers are combined. Rules live in `access` and in plugins; who is asked is `door`'s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from anycore.kernel.plugin import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anycore.kernel.call import Identity, Peer
 
@@ -29,8 +29,18 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str
 
 
+NO_OPINION: Final = Decision(allowed=False, reason="no rule says anything about it")
+"""What a policy answers when it leaves a question to the others. It is this very object that counts."""
+
+
 class AccessPolicy(Role):
-    """The role of plugins that decide who may call what. As soon as one is loaded, the default no longer applies."""
+    """The role of plugins that decide who may call what. The default no longer applies to what one of them has an opinion on.
+
+    Attributes:
+        by_address: Whether `admit` is worth asking, because some of its decisions go by address alone.
+    """
+
+    by_address: bool = False
 
     @abc.abstractmethod
     def decide(self, identity: Identity, peer: Peer, method: str) -> Decision:
@@ -40,42 +50,112 @@ class AccessPolicy(Role):
             identity: Who calls.
             peer: Where from.
             method: The method's full name, never an alias; what the caller wrote when there is no such method.
+
+        Returns:
+            The decision, or `NO_OPINION`.
         """
+
+    def admit(self, peer: Peer, method: str) -> Decision | None:  # noqa: ARG002 - for those who override it
+        """Decide by the address alone, before anything is done to find out who calls; must not contradict `decide`.
+
+        Args:
+            peer: Where from.
+            method: As for `decide`.
+
+        Returns:
+            What is decided whoever calls, which may be `NO_OPINION`; or None where it depends on who calls.
+        """
+        return None
 
 
 _LOCAL = Decision(allowed=True, reason="the default: callers on this machine may call everything")
 _REMOTE = Decision(
     allowed=False,
-    reason="the default: callers on other machines may call nothing until a plugin with the AccessPolicy role is loaded",
+    reason="the default: callers on other machines may call nothing that no rule and no access policy allows them",
 )
+_ANYBODY = Decision(allowed=True, reason="the default: what no rule denies is allowed")
+_NOBODY = Decision(allowed=False, reason="the default: what no rule allows is denied")
 
 
 def by_default(peer: Peer) -> Decision:
-    """Decide where no policy is loaded: callers on this machine may call, others may not."""
+    """Decide where no policy has an opinion: callers on this machine may call, others may not."""
     return _LOCAL if peer.local else _REMOTE
 
 
-def decide(policies: Sequence[AccessPolicy], identity: Identity, peer: Peer, method: str) -> Decision:
+def nobody(peer: Peer) -> Decision:  # noqa: ARG001 - a default like the others
+    """Decide where no policy has an opinion: callers may not call, wherever they are."""
+    return _NOBODY
+
+
+def anybody(peer: Peer) -> Decision:  # noqa: ARG001 - a default like the others
+    """Decide where no policy has an opinion: callers may call, wherever they are."""
+    return _ANYBODY
+
+
+def decide(
+    policies: Sequence[AccessPolicy],
+    identity: Identity,
+    peer: Peer,
+    method: str,
+    default: Callable[[Peer], Decision] = by_default,
+) -> Decision:
     """Ask every policy. Any denial denies, and an error in a policy is a denial.
 
     Args:
-        policies: The loaded policies; the default decides when there are none.
+        policies: The policies.
         identity: Who calls.
         peer: Where from.
         method: The full method name.
+        default: Decides where no policy has an opinion.
     """
-    if not policies:
-        return by_default(peer)
-    decision = _REMOTE
+    outcome = NO_OPINION
     for policy in policies:
         try:
             decision = policy.decide(identity, peer, method)
         except Exception as error:  # noqa: BLE001 - whatever a rule raises, the answer is no
-            reason = f"the access policy {type(policy).__name__} raised {type(error).__name__}: {error}"
-            return Decision(allowed=False, reason=reason)
-        if not decision.allowed:
-            return decision
-    return decision
+            return _broken(policy, error)
+        if decision is not NO_OPINION:
+            if not decision.allowed:
+                return decision
+            outcome = decision
+    return default(peer) if outcome is NO_OPINION else outcome
+
+
+def admit(
+    policies: Sequence[AccessPolicy], peer: Peer, method: str, default: Callable[[Peer], Decision] | None
+) -> Decision | None:
+    """Ask every policy that goes by address, before it is known who calls. Any denial denies, and an error is a denial.
+
+    Args:
+        policies: The policies that go by address.
+        peer: Where from.
+        method: The full method name.
+        default: Decides where no policy has an opinion; None where there are policies that do not go by address.
+
+    Returns:
+        A denial, or None where it depends on who calls.
+    """
+    open_to_some = default is None
+    for policy in policies:
+        try:
+            decision = policy.admit(peer, method)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _broken(policy, error)
+        if decision is None:
+            open_to_some = True
+        elif decision is not NO_OPINION:
+            if not decision.allowed:
+                return decision
+            open_to_some = True
+    if open_to_some or default is None:
+        return None
+    decision = default(peer)
+    return None if decision.allowed else decision
+
+
+def _broken(policy: AccessPolicy, error: Exception) -> Decision:
+    reason = f"the access policy {type(policy).__name__} raised {type(error).__name__}: {error}"
+    return Decision(allowed=False, reason=reason)
 
 
 _SCOPES_REMEMBERED: Final = 1024
