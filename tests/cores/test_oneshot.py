@@ -33,6 +33,8 @@ SEVERAL = {
     "answers_after_half_close",
     "ends_slow_handshakes",
     "lets_handshakes_hold_up_nobody",
+    "ends_old_handshakes_for_new_ones",
+    "takes_the_tls_context_that_there_is",
     "refuses_connections_over_the_limit",
     "counts_handshakes_as_connections",
     "refuses_jobs_over_the_limit",

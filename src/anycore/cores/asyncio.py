@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
 from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
+from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
 from anycore.cores.workers import Workers
 
@@ -60,7 +62,7 @@ class AsyncioCore(Core):
         self._late: list[AsyncioConnection] = []
         self._quiet = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: Handshakes[asyncio.Task[None]] = Handshakes(self.limits.handshakes, asyncio.Task.cancel)
         self.workers: Workers[tuple[AsyncioConnection, Job]] = Workers(
             self.limits.workers, lambda item: item[1].run(), lambda item, error: give_up(item[1], error), self._wake
         )
@@ -119,8 +121,10 @@ class AsyncioCore(Core):
     async def _listen(self, listener: Listener) -> asyncio.Server:
         unix = listener.socket.family == getattr(socket, "AF_UNIX", None)
         create: Callable[..., Any] = self.loop.create_unix_server if unix else self.loop.create_server
+        # Whoever made the socket removes its file: other processes may go on listening.
+        options = {"cleanup_socket": False} if unix and sys.version_info >= (3, 13) else {}
         server = await create(
-            lambda: AsyncioConnection(self, listener), sock=listener.socket, backlog=self.limits.backlog
+            lambda: AsyncioConnection(self, listener), sock=listener.socket, backlog=self.limits.backlog, **options
         )
         return cast("asyncio.Server", server)
 
@@ -128,19 +132,20 @@ class AsyncioCore(Core):
         """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
         while True:
             try:
-                raw, _ = await self.loop.sock_accept(listener.socket)
+                raw, address = await self.loop.sock_accept(listener.socket)
             except OSError:
                 await asyncio.sleep(0.01)  # out of descriptors, most likely: let connections end before the next try
                 continue
-            if len(self.connections) + len(self._handshakes) >= self.limits.connections:
+            full = len(self.connections) + len(self._handshakes) >= self.limits.connections
+            if full or not self._handshakes.room():
                 self.counted.refused += 1
                 raw.close()
                 continue
-            task = self.loop.create_task(self._shake_hands(listener, raw))
+            task = self.loop.create_task(self._shake_hands(listener, raw, address))
             self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            task.add_done_callback(self._handshakes.done)
 
-    async def _shake_hands(self, listener: Listener, raw: socket.socket) -> None:
+    async def _shake_hands(self, listener: Listener, raw: socket.socket, address: Any) -> None:
         limits = self.limits
         try:
             async with asyncio.timeout(limits.handshake_time or None):
@@ -153,8 +158,8 @@ class AsyncioCore(Core):
                 )
         except TimeoutError:
             self.counted.timed_out += 1
-        except OSError:
-            pass  # the peer spoke no TLS, none that we share, or has gone: there is nobody to tell
+        except OSError as error:
+            self._handshakes.failed(address, error)  # there is no peer to tell
 
     async def _drain(self) -> None:
         """Go on with the connections there are."""
@@ -271,6 +276,11 @@ class AsyncioCore(Core):
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the loop and wait; see `Core.run_coroutine`."""
         return wait_for_coroutine(coroutine, self.loop, timeout)
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have the loop call something; see `Core.ping`."""
+        with suppress(RuntimeError):  # it has ended
+            self.loop.call_soon_threadsafe(answer)
 
     def figures(self) -> Figures:
         """Return what was counted so far."""

@@ -15,6 +15,7 @@ from anycore.conversations.base import Phase
 from anycore.cores.topics import ANSWER_SECONDS, Answer, Topics, encode
 from anycore.cores.unix_peers import process_behind
 from anycore.kernel.call import Peer
+from anycore.kernel.tally import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -32,6 +33,8 @@ class CoreLimits(msgspec.Struct, frozen=True):
 
     Args:
         connections: Open connections; one more is told so and closed. Over TLS it is closed without a word, as a hand-shake is work.
+        handshakes: TLS hand-shakes at once. One more ends the oldest, if that has taken more than a second, or else is refused itself. A
+            core with a process for each connection gives no more than half of its processes to them.
         processes: Processes, where the core has one for each connection; one connection more is refused as above.
         in_flight: Jobs that run or wait at once, quick ones aside; one more is refused.
         workers: Threads for blocking methods, where the core has a pool of them.
@@ -48,6 +51,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
     """
 
     connections: int = 10_000
+    handshakes: int = 1_000
     processes: int = 256
     in_flight: int = 1_000
     workers: int = 32
@@ -206,6 +210,20 @@ class Core(abc.ABC):
     @abc.abstractmethod
     def figures(self) -> Figures:
         """Return what was counted so far. Not to be called on the loop, where several processes serve: they are asked."""
+
+    def totals(self) -> Totals:
+        """Return what all processes have counted of methods and incidents; nothing without a tally. Not to be called on the loop."""
+        return self.tally.totals() if self.tally is not None else Totals()
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have the thread that sees to connections call something, soon: as long as it does not, it is held up.
+
+        May be called from any thread. A core that has no such thread calls it at once.
+
+        Args:
+            answer: What to call; it is quick and raises nothing.
+        """
+        answer()
 
     def on(self, topic: str, handler: Callable[[Any], Any]) -> None:
         """Have a handler called in this process when something is said on a topic, by this process or another one of the server.

@@ -35,6 +35,11 @@ class Child:
         self.reported = bytearray()
         self.descriptor = os.pidfd_open(pid) if watch else -1
 
+    def write(self, data: bytes) -> None:
+        """Write a few bytes, on the channel on which it reports."""
+        with suppress(OSError):  # it has just ended
+            self.channel.send(data)
+
     def close(self) -> None:
         """Close what belongs to it."""
         self.channel.close()
@@ -48,11 +53,15 @@ class Children:
     Args:
         selector: The core's. The keys of what is watched for a child have the child as their data.
         take: Takes what a child reports.
+        greeted: Called when a child has reported nothing, which says that its TLS hand-shake is done, and when one has ended.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, take: Callable[[bytes], None], greeted: Callable[[Child], None]
+    ) -> None:
         self._selector = selector
         self._take = take
+        self._greeted = greeted
         self._watch = hasattr(os, "pidfd_open")
         self._children: dict[int, Child] = {}
 
@@ -64,8 +73,8 @@ class Children:
         """After what time `look` is to be called; None when the selector tells all."""
         return _LOOK_SECONDS if self._children and not self._watch else None
 
-    def add(self, pid: int, channel: socket.socket) -> None:
-        """Take charge of a child.
+    def add(self, pid: int, channel: socket.socket) -> Child:
+        """Take charge of a child, and return it.
 
         Args:
             pid: Its number.
@@ -81,6 +90,7 @@ class Children:
         self._selector.register(channel, selectors.EVENT_READ, child)
         if child.descriptor >= 0:
             self._selector.register(child.descriptor, selectors.EVENT_READ, child)
+        return child
 
     def heed(self, key: selectors.SelectorKey) -> None:
         """See to a child of which the selector told."""
@@ -117,7 +127,10 @@ class Children:
                 end = _LENGTH.size + _LENGTH.unpack_from(reported)[0]
                 if len(reported) < end:
                     break
-                self._take(bytes(reported[_LENGTH.size : end]))
+                if end > _LENGTH.size:
+                    self._take(bytes(reported[_LENGTH.size : end]))
+                else:
+                    self._greeted(child)
                 del reported[:end]
 
     def _reap(self, child: Child) -> None:
@@ -128,6 +141,7 @@ class Children:
             if not pid:
                 return
         self._hear(child)
+        self._greeted(child)
         del self._children[child.pid]
         for watched in (child.channel, child.descriptor):
             with suppress(KeyError, ValueError):  # its end was told before, or is not watched
@@ -147,8 +161,7 @@ class Children:
     def write(self, data: bytes) -> None:
         """Write a few bytes to all, on the channel on which they report."""
         for child in self._children.values():
-            with suppress(OSError):  # it has just ended
-                child.channel.send(data)
+            child.write(data)
 
     def wait(self, seconds: float) -> bool:
         """Wait until all have ended; return whether they have.

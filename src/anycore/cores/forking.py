@@ -23,7 +23,8 @@ import msgspec
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
-from anycore.cores.children import Children, report
+from anycore.cores.children import Child, Children, report
+from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
 from anycore.cores.turned_away import TurnedAway
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("anycore.core")
 
 _RETIRE: Final = b"~"
+_MAKE_ROOM: Final = b"-"
 """What the parent writes to a child when it leaves new connections to another server."""
 _KILL_SECONDS: Final = 5.0
 """How long the system may take to end a child that was killed."""
@@ -73,10 +75,14 @@ class ForkingCore(Core):
         self._connection: ThreadedConnection | None = None
         self._not_now = threading.Lock()
         self._reporting = threading.Lock()
+        self._shaken = False
+        self._channel: socket.socket
         self._reported = (0, 0)
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
-        self._children = Children(self._selector, self._add)
+        most = min(self.limits.handshakes or self.limits.processes, max(1, self.limits.processes // 2))
+        self.handshakes: Handshakes[Child] = Handshakes(most, lambda child: child.write(_MAKE_ROOM))
+        self._children = Children(self._selector, self._add, self.handshakes.done)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
 
@@ -135,7 +141,8 @@ class ForkingCore(Core):
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
         self._accepted += 1
-        if len(self._children) < min(self.limits.connections, self.limits.processes):
+        place = len(self._children) < min(self.limits.connections, self.limits.processes)
+        if place and (listener.tls is None or self.handshakes.room()):
             try:
                 self._fork(listener, raw, address)
             except OSError as error:  # the system gives us no more processes, or descriptors
@@ -159,7 +166,9 @@ class ForkingCore(Core):
             except OSError:
                 ours.close()
                 raise
-        self._children.add(child, ours)
+        made = self._children.add(child, ours)
+        if listener.tls is not None:
+            self.handshakes.add(made)
 
     def changing(self) -> AbstractContextManager[object]:
         """Return a context in which plugins may be loaded again: nothing is forked in the middle of it."""
@@ -176,6 +185,7 @@ class ForkingCore(Core):
             ours.close()
             self._part()
             raw.setblocking(True)
+            self._channel = channel
             self._connection = ThreadedConnection(self, listener, raw, address)
             threading.Thread(
                 target=self._watch, args=(channel, os.getppid()), name="anycore-sweeper", daemon=True
@@ -237,7 +247,10 @@ class ForkingCore(Core):
         poll.register(channel, select.POLLIN)
         if self.retiring or poll.poll(seconds * 1000):
             with suppress(OSError):  # the parent has gone, or has said it before
-                self.retiring = channel.recv(len(_RETIRE), socket.MSG_DONTWAIT) == _RETIRE or self.retiring
+                said = channel.recv(16, socket.MSG_DONTWAIT)
+                self.retiring = _RETIRE in said or self.retiring
+                if _MAKE_ROOM in said and not self._shaken and self._connection is not None:
+                    self._connection.abort()
             time.sleep(seconds)
 
     def _report(self, channel: socket.socket) -> None:
@@ -248,6 +261,12 @@ class ForkingCore(Core):
             self._reported = counted
             if found.refused or found.timed_out or tally:
                 report(channel, msgspec.msgpack.encode(found))
+
+    def greeted(self, _: ThreadedConnection) -> None:
+        """The TLS hand-shake with the peer is done: tell the parent, by a report of nothing."""
+        self._shaken = True
+        with self._reporting:
+            report(self._channel, b"")
 
     def ended(self, connection: ThreadedConnection) -> None:
         """The connection has ended, and with it the process; see `_live`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, Core, Figures
+from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.pool_connection import AGAIN, ENDED, PoolConnection
 from anycore.cores.turned_away import TurnedAway
@@ -54,12 +55,14 @@ class PoolCore(Core):
         self._over = False
         self._swept = self.tick
         self._connections: set[PoolConnection] = set()
+        self.handshakes: Handshakes[PoolConnection] = Handshakes(self.limits.handshakes, PoolConnection.abort)
         self._looks: deque[PoolConnection] = deque()
         self._queue_bound = max(1, self.limits.in_flight - self.limits.workers)
         self._workers = Workers(self.limits.workers, PoolConnection.step, _failed, self._wake)
         self._overflow = Workers(1, PoolConnection.step_refusing, _failed, self._wake)
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
+        self._pings: deque[Callable[[], None]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -118,15 +121,20 @@ class PoolCore(Core):
     def _heed_wake(self) -> None:
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)
+        while self._pings:
+            self._pings.popleft()()
 
     def _accept(self, listener: Listener) -> None:
         try:
             raw, address = listener.socket.accept()
+        except BlockingIOError:  # another process of the server has been quicker
+            return
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
         self._accepted += 1
-        if len(self._connections) >= self.limits.connections:
+        full = len(self._connections) >= self.limits.connections
+        if full or (listener.tls is not None and not self.handshakes.room()):
             self._refused.append(None)
             self._turned_away.refuse(listener, raw, address)
             return
@@ -139,6 +147,7 @@ class PoolCore(Core):
         if listener.tls is None:
             self._dispatch(connection)
         else:
+            self.handshakes.add(connection)
             self._watch(connection, selectors.EVENT_READ)  # the peer speaks first (RFC 8446 section 2)
 
     def _watch(self, connection: PoolConnection, events: int) -> None:
@@ -273,6 +282,11 @@ class PoolCore(Core):
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the core's loop and wait; see `Core.run_coroutine`."""
         return self.loop.run(coroutine, timeout)
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have the thread that waits for all connections call something; see `Core.ping`."""
+        self._pings.append(answer)
+        self._wake()
 
     def figures(self) -> Figures:
         """Return what was counted so far."""

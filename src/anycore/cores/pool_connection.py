@@ -115,7 +115,7 @@ class PoolConnection:
         if tls is not None:
             if not isinstance(self.socket, ssl.SSLSocket):
                 self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-            self.socket.do_handshake()
+            self._shake_hands(self.socket)
         self._began = self._core.tick
         conversation = self._conversation = self._listener.open(peer_on(self._listener, self.socket, self._address))
         self._go = self._talk
@@ -125,6 +125,17 @@ class PoolConnection:
             self._pump.refusing = self._refusing
             self._pump.begin()
         return self._go()
+
+    def _shake_hands(self, tls: ssl.SSLSocket) -> None:
+        handshakes = self._core.handshakes
+        try:
+            tls.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            handshakes.failed(self._address, error)
+            raise
+        handshakes.done(self)
 
     def _talk(self) -> int | None:
         conversation, core = cast("Conversation", self._conversation), self._core
@@ -306,6 +317,7 @@ class PoolConnection:
         return self._end()
 
     def _end(self) -> int:
+        self._core.handshakes.done(self)
         pump, self._pump = self._pump, None
         if self._conversation is not None:
             self._conversation.eof()

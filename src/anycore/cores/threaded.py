@@ -9,11 +9,13 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
+from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
 from anycore.cores.turned_away import TurnedAway
@@ -44,10 +46,12 @@ class ThreadedCore(Core):
         self._accepted = 0
         self._timed_out = 0
         self._connections: set[ThreadedConnection] = set()
+        self.handshakes: Handshakes[ThreadedConnection] = Handshakes(self.limits.handshakes, ThreadedConnection.abort)
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
         self._changed = threading.Condition()
         self._over = threading.Event()
+        self._pings: deque[Callable[[], None]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
 
@@ -100,6 +104,8 @@ class ThreadedCore(Core):
     def _heed_wake(self) -> None:
         if b"!" in self._wake_reader.recv(64):
             self.stopping = True
+        while self._pings:
+            self._pings.popleft()()
 
     def _drain(self) -> None:
         """Go on with the connections there are; each looks for itself whether the core retires."""
@@ -119,11 +125,14 @@ class ThreadedCore(Core):
     def _accept_one(self, listener: Listener) -> None:
         try:
             raw, address = listener.socket.accept()
+        except BlockingIOError:  # another process of the server has been quicker
+            return
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
         self._accepted += 1
-        if len(self._connections) < self.limits.connections and self._serve(listener, raw, address):
+        place = len(self._connections) < self.limits.connections
+        if place and (listener.tls is None or self.handshakes.room()) and self._serve(listener, raw, address):
             return
         self.refused.append(None)
         self._turned_away.refuse(listener, raw, address)
@@ -131,19 +140,25 @@ class ThreadedCore(Core):
     def _serve(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
         raw.setblocking(True)
         connection = ThreadedConnection(self, listener, raw, address)
+        if listener.tls is not None:
+            self.handshakes.add(connection)
         with self._changed:
             self._connections.add(connection)
         thread = threading.Thread(target=connection.serve, name=f"anycore-connection-{self._accepted}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the system gives us no more threads
-            with self._changed:
-                self._connections.discard(connection)
+            self.ended(connection)
             return False
         return True
 
+    def greeted(self, connection: ThreadedConnection) -> None:
+        """The TLS hand-shake with a peer is done."""
+        self.handshakes.done(connection)
+
     def ended(self, connection: ThreadedConnection) -> None:
         """Forget a connection whose thread ends."""
+        self.handshakes.done(connection)
         with self._changed:
             self._connections.discard(connection)
             self._changed.notify_all()
@@ -191,6 +206,12 @@ class ThreadedCore(Core):
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None = None) -> Any:
         """Run a coroutine on the core's loop and wait; see `Core.run_coroutine`."""
         return self.loop.run(coroutine, timeout)
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have the thread that accepts call something; see `Core.ping`."""
+        self._pings.append(answer)
+        with suppress(OSError):  # it has been told already, or has ended
+            self._wake_writer.send(b"?")
 
     def figures(self) -> Figures:
         """Return what was counted so far."""

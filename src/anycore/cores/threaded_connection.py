@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -14,7 +15,6 @@ from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
     from anycore.conversations.base import Conversation, Job
@@ -72,7 +72,12 @@ class ThreadedConnection:
 
     def _shake_hands(self, context: ssl.SSLContext) -> None:
         self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-        self._socket.do_handshake()
+        try:
+            self._socket.do_handshake()
+        except ssl.SSLError as error:
+            self._core.handshakes.failed(self._address, error)
+            raise
+        self._core.greeted(self)
 
     def _talk(self) -> None:
         conversation = self.conversation = self._listener.open(peer_on(self._listener, self._socket, self._address))

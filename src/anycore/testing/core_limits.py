@@ -184,6 +184,27 @@ def lets_handshakes_hold_up_nobody(bench: Bench) -> None:
         )
 
 
+def ends_old_handshakes_for_new_ones(bench: Bench) -> None:
+    """Peers that connect and do not shake hands keep nobody out: above `handshakes`, the oldest goes when it has had a second."""
+    with bench.serving(tls=server_context(), handshakes=2) as served, ExitStack() as stack:
+        silent = [stack.enter_context(served.connect()) for _ in range(2)]
+        served.until(lambda: _greeted(served.connect), "a peer that shakes hands must be served")
+        expect(_ended(silent[0].socket), "the oldest must be ended for it")
+        with served.connect(client_context()) as caller:
+            expect(caller.ask("say hello") == ["hello"], "hand-shakes that are done must not count")
+
+
+def takes_the_tls_context_that_there_is(bench: Bench) -> None:
+    """A hand-shake that begins takes the context that its listener has then; connections that are made go on."""
+    with bench.serving(tls=server_context()) as served, served.connect(client_context()) as old:
+        expect(old.ask("say hello") == ["hello"], "a peer without a certificate must be served at first")
+        served.core.listeners[0].tls = server_context(ask=True)
+        expect(not _greeted(served.connect), "a peer without a certificate must be refused then")
+        with served.connect(client_context(show=True)) as caller:
+            expect(caller.ask("say hello") == ["hello"], "a peer with a certificate must be served then")
+        expect(old.ask("say still") == ["still"], "an old connection must not suffer")
+
+
 def refuses_connections_over_the_limit(bench: Bench) -> None:
     """A connection more than `connections` reads why it is refused; when one has ended, there is a place again."""
     with bench.serving(connections=2) as served:
@@ -249,6 +270,8 @@ CHECKS: Final = (
     ends_half_messages,
     ends_slow_handshakes,
     lets_handshakes_hold_up_nobody,
+    ends_old_handshakes_for_new_ones,
+    takes_the_tls_context_that_there_is,
     refuses_connections_over_the_limit,
     counts_handshakes_as_connections,
     refuses_jobs_over_the_limit,
