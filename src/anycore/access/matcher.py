@@ -245,16 +245,18 @@ def _sections(rules: RuleSet, kind: Kind) -> list[Section]:
 
 
 def _by_address(sections: Sequence[Section], name: str, address: _Address, now: float) -> Decision:
-    """Answer for one set of rules, as far as the address alone can; `_DEPENDS` where it cannot."""
+    """Answer for one set of rules, as far as the address alone can; `_DEPENDS` where it cannot, but somebody may be allowed."""
+    denies_some = False
     for section in sections:
         for entry in section.in_order(name, now):
             if not _settled(entry, address):
                 if not entry.by_address and entry.effect is not Effect.DENY:
                     return _DEPENDS
-                continue
-            if entry.effect is Effect.DEFER:
+                denies_some = denies_some or not entry.by_address
+            elif entry.effect is Effect.DEFER:
                 break
-            return entry.decision
+            else:
+                return _DEPENDS if denies_some and entry.effect is Effect.ALLOW else entry.decision
     return NO_OPINION
 
 

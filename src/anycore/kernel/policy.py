@@ -63,7 +63,7 @@ class AccessPolicy(Role):
             method: As for `decide`.
 
         Returns:
-            What is decided whoever calls, which may be `NO_OPINION`; or None where it depends on who calls.
+            What is decided whoever calls; `NO_OPINION` where nobody is allowed, though some may be denied; None where it depends.
         """
         return None
 
