@@ -97,6 +97,8 @@ OTHERS = {
     "listen.client_certificate": ("required", "required"),
     "log.level": ("debug", "debug"),
     "log.format": ("json", "json"),
+    "log.file": ("c.pem", "c.pem"),
+    "log.access": ("c.pem", "c.pem"),
     **{f"{section}.{name}": ("c.pem", "c.pem") for section in ("listen", "client") for name in ("certificate", "key")},
     "listen.client_ca": ("c.pem", "c.pem"),
     "listen.crl": ("c.pem", "c.pem"),

@@ -38,6 +38,6 @@ def serve(ctx: click.Context, /, paths: tuple[str, ...], config: str | None, **o
     from anycore.server.application import Server
     from anycore.server.logs import configure
 
-    configure(settings.log)
     with starting():
+        configure(settings.log)
         Server(settings, announce=show).run()

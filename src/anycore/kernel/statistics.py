@@ -6,14 +6,16 @@ cost in memory whatever the number of calls.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
+from itertools import accumulate
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _STEPS = 16
 _SHIFT = 4
@@ -175,25 +177,59 @@ def summarise(parts: Iterable[Statistics]) -> Summary:
     Args:
         parts: The counters; those of a plugin's methods give the plugin's figures.
     """
+    found = list(parts)
+    return summary_of(merged(part.counts() for part in found), sum(part.running for part in found))
+
+
+def merged(parts: Iterable[Counts]) -> Counts:
+    """Add up what was counted of several methods, or in several processes.
+
+    Args:
+        parts: The counts.
+    """
     buckets: dict[int, int] = {}
-    count = errors = total = running = low = high = 0
-    for part in parts:
-        running += part.running
-        some = part.counts()
+    count = errors = total = low = high = 0
+    for some in parts:
         if some.count:
             low = min(low, some.min_ns) if count else some.min_ns
             high = max(high, some.max_ns)
         count, errors, total = count + some.count, errors + some.errors, total + some.total_ns
         for bucket, number in some.buckets.items():
             buckets[bucket] = buckets.get(bucket, 0) + number
+    return Counts(count, errors, total, low, high, buckets)
+
+
+def summary_of(counts: Counts, running: int = 0) -> Summary:
+    """Return the figures for people.
+
+    Args:
+        counts: What was counted.
+        running: Calls under way.
+    """
+    count, low, high = counts.count, counts.min_ns, counts.max_ns
     if not count:
         return Summary(running=running)
-    p50, p90, p99 = (min(max(_percentile(buckets, count, share), low), high) for share in (0.50, 0.90, 0.99))
+    p50, p90, p99 = (min(max(_percentile(counts.buckets, count, share), low), high) for share in (0.50, 0.90, 0.99))
     second = 1e-9
     return Summary(
-        count, errors, running, low * second, total / count * second, high * second, p50 * second, p90 * second,
-        p99 * second,
+        count, counts.errors, running, low * second, counts.total_ns / count * second, high * second, p50 * second,
+        p90 * second, p99 * second,
     )  # fmt: skip
+
+
+def histogram(counts: Counts, edges: Sequence[float]) -> list[int]:
+    """Return how many calls took at most so long, for each of some times; right to within a bucket, as percentiles are.
+
+    Args:
+        counts: What was counted.
+        edges: Times in seconds, ascending.
+    """
+    found = [0] * len(edges)
+    for bucket, number in counts.buckets.items():
+        place = bisect_left(edges, _upper_edge(bucket) * 1e-9)
+        if place < len(edges):
+            found[place] += number
+    return list(accumulate(found))
 
 
 def _percentile(buckets: dict[int, int], count: int, share: float) -> int:

@@ -25,8 +25,25 @@ class Report(msgspec.Struct):
     incidents: dict[str, int] = {}
 
 
+class Totals(msgspec.Struct):
+    """What all processes have counted.
+
+    Args:
+        methods: Calls that ended, by the method's name.
+        running: Calls under way, by the method's name, where there are any.
+        incidents: Incidents, by kind.
+    """
+
+    methods: dict[str, Counts] = {}
+    running: dict[str, int] = {}
+    incidents: dict[str, int] = {}
+
+
 class Tally:
     """The counters of one process, and those that others report to it.
+
+    Attributes:
+        calls: Calls that were reported so far.
 
     Args:
         registry: Whose methods count their calls.
@@ -38,21 +55,39 @@ class Tally:
         self._incidents = incidents
         self._methods: dict[str, Counts] = {}
         self._counts: dict[str, int] = {}
+        self.calls = 0
 
     def mark(self) -> None:
         """Leave all that was counted so far out of the reports: another process knows it."""
         self.take()
+        self.calls = 0
 
     def take(self) -> bytes:
         """Return what was counted since the last time; no bytes when it is nothing."""
-        methods = {name: method.statistics.counts() for name, method in self._registry.methods.items()}
+        known = self._registry.methods.items()
+        methods = {name: method.statistics.counts() for name, method in known if name == method.name}
         counts = dict(self._incidents.counts())
         found = Report(
             {name: new for name, now in methods.items() if (new := now.since(self._methods.get(name))).count},
             {kind: more for kind, now in counts.items() if (more := now - self._counts.get(kind, 0)) > 0},
         )
         self._methods, self._counts = methods, counts
+        self.calls += sum(new.count for new in found.methods.values())
         return msgspec.msgpack.encode(found) if found.methods or found.incidents else b""
+
+    def running(self) -> dict[str, int]:
+        """Return how many calls are under way here, by the method's name."""
+        methods = self._registry.methods.items()
+        return {
+            name: running for name, method in methods if name == method.name and (running := method.statistics.running)
+        }
+
+    def totals(self) -> Totals:
+        """Return what was counted here, and reported."""
+        methods = {
+            name: found.statistics.counts() for name, found in self._registry.methods.items() if name == found.name
+        }
+        return Totals(methods, self.running(), dict(self._incidents.counts()))
 
     def add(self, data: bytes) -> None:
         """Add what another process has reported. Methods that are not served here any more are left out.

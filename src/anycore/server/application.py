@@ -6,9 +6,12 @@ import logging
 import os
 import signal
 import threading
+from contextlib import ExitStack
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from anycore.console.health import Health
+from anycore.console.metrics import Metrics, MetricsPage
 from anycore.console.status import StatusPage
 from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite
@@ -17,13 +20,15 @@ from anycore.cores.base import UnservableError
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
-from anycore.kernel.tally import Tally
+from anycore.kernel.tally import Tally, Totals
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.certificates import Certificates
 from anycore.server.errors import StartupError
 from anycore.server.introduction import introduce
 from anycore.server.listeners import bind, bound_url, release
+from anycore.server.logs.access import AccessLog
+from anycore.server.parts import parts_of
 from anycore.server.plugins import Plugins
 from anycore.server.tls import tls_context
 from anycore.services.system import System
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Conversation
     from anycore.conversations.site import Page
     from anycore.cores import Core, CoreLimits
+    from anycore.cores.base import Figures
     from anycore.kernel.call import Peer
     from anycore.server.announcement import Announcement
     from anycore.settings.tables import ListenSettings, Settings
@@ -64,8 +70,9 @@ class Server:
         self._ready = False
         self._sockets: list[tuple[ListenSettings, socket.socket]] = []
         self.urls: list[str] = []
-        self._registrations: Any = None
         self.kernel = Kernel(debug=settings.server.debug)
+        if settings.log.access:
+            self.kernel.observers = (AccessLog(settings.log.access, pretty=settings.log.format == "pretty"),)
         self.incidents = Incidents()
         self.certificates = Certificates(self._changing)
         self.plugins = Plugins(
@@ -90,6 +97,20 @@ class Server:
 
     def _changing(self) -> AbstractContextManager[object]:
         return self.core.changing()
+
+    @property
+    def listening(self) -> list[tuple[ListenSettings, socket.socket]]:
+        """The listeners, bound."""
+        return list(self._sockets)
+
+    def figures(self) -> Figures:
+        """Return the connections and jobs of all processes of the server. Not to be called on the loop."""
+        return self.core.figures()
+
+    def totals(self) -> Totals:
+        """Return what was counted so far, by all processes of the server. Not to be called on the loop."""
+        assert self.core.tally is not None
+        return self.core.tally.totals()
 
     def _listen(self, listeners: Sequence[ListenSettings]) -> list[Listener]:
         made: list[Listener] = []
@@ -146,8 +167,10 @@ class Server:
         Args:
             hosts: Host names that requests may name; see `HttpSite`.
         """
+        about = {"version": version("anycore"), "core": self._settings.server.core}
         pages: dict[str, Page] = {
-            "/": StatusPage(self.kernel, self._figures),
+            "/": StatusPage(self.kernel, self._rows),
+            "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about)),
             "/livez": Health(),
             "/readyz": Health(lambda: "" if self._ready else "not ready"),
         }
@@ -170,29 +193,19 @@ class Server:
         """
         if signals:
             self._install_signals()
-        reloader: Any = None
+        parts = ExitStack()
 
         def startup() -> None:
-            nonlocal reloader
             self.plugins.start([verify(System(self.kernel, self._run_coroutine), "anycore")])
-            if self._settings.server.reload:
-                from anycore.server.reloader import Reloader
-
-                reloader = Reloader(self.plugins)
-                reloader.start()
-            self.certificates.start()
+            for part in parts_of(self, self._settings):
+                part.start()
+                parts.callback(part.stop)
             self._ready = True
             self._announce(self._introduction())
-            if self._settings.discovery.register:
-                self._register()
 
         def shutdown() -> None:
             self._ready = False
-            self.certificates.stop()
-            if self._registrations is not None:
-                self._registrations.stop()
-            if reloader is not None:
-                reloader.stop()
+            parts.close()
             self.plugins.stop()
             _log.info("stopped")
 
@@ -202,12 +215,6 @@ class Server:
             raise StartupError(str(error)) from error
         finally:
             self._release()
-
-    def _register(self) -> None:
-        from anycore.server.registration import Registrations
-
-        self._registrations = Registrations(self._settings.discovery, self._sockets, self.kernel.registry.entries)
-        self._registrations.start()
 
     def stop(self) -> None:
         """Stop accepting, finish what runs, and make `run` return. May be called from any thread."""
@@ -248,8 +255,8 @@ class Server:
         while self._sockets:
             release(*self._sockets.pop())
 
-    def _figures(self) -> list[tuple[str, str]]:
-        found = self.core.figures()
+    def _rows(self) -> list[tuple[str, str]]:
+        found = self.figures()
         rows = [
             ("core", self.core.name),
             ("connections", f"{found.connections} open, {found.accepted} so far"),

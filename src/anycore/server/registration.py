@@ -12,45 +12,51 @@ from anycore.wire.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from anycore.kernel.registry import Registry
     from anycore.settings.tables import DiscoverySettings, ListenSettings
 
 
 class Registrations:
-    """The registrations of one server: one for each RPyC listener.
+    """The registrations of one server: one for each RPyC listener, from `start` to `stop`.
 
     Args:
         settings: What to register, and where.
         sockets: The listeners, bound.
-        plugins: The names of the plugins.
-
-    Raises:
-        StartupError: The names do not fit into a datagram.
+        registry: The plugins, whose names are registered unless the settings name others.
     """
 
     def __init__(
         self,
         settings: DiscoverySettings,
         sockets: Sequence[tuple[ListenSettings, socket.socket]],
-        plugins: Iterable[str],
+        registry: Registry,
     ) -> None:
-        ports = [
+        self._settings = settings
+        self._registry = registry
+        self._ports = [
             bound.getsockname()[1]
             for listener, bound in sockets
             if listener.address.protocol == "rpyc" and listener.address.host
         ]
-        names = settings.service or (*PluginRoot.ALIASES, *sorted(plugins))
+        self._registrations: list[Registration] = []
+
+    def start(self) -> None:
+        """Register, and go on doing so, in threads.
+
+        Raises:
+            StartupError: The names do not fit into a datagram.
+        """
+        settings = self._settings
+        names = settings.service or (*PluginRoot.ALIASES, *sorted(self._registry.entries))
         addresses = [RegistryAddress.parse(text) for text in settings.registry or (BROADCAST,)]
         client = (TcpRegistryClient if settings.registry_mode == "tcp" else UdpRegistryClient)(addresses)
         try:
-            self._registrations = [Registration(client, names, port) for port in ports]
+            self._registrations = [Registration(client, names, port) for port in self._ports]
         except LocalProtocolError as error:
             message = f"discovery.service: {error}"
             raise StartupError(message) from error
-
-    def start(self) -> None:
-        """Register, and go on doing so."""
         for registration in self._registrations:
             registration.start()
 

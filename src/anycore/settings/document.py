@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from anycore.settings.keys import SECTIONS, Key, keys, of_section
+from anycore.settings.keys import SECTIONS, STANDARD_STREAM, Key, keys, of_section
 from anycore.settings.origins import Given, Origin
 from anycore.settings.problems import did_you_mean
 from anycore.settings.values import UnfitError, fit
@@ -95,7 +95,7 @@ class Document:
         """Take relative paths as relative to the file."""
         assert self.file is not None
         folder = self.file.parent
-        if not key.is_path or not value:
+        if not key.is_path or value in ("", STANDARD_STREAM):
             return value
         if isinstance(value, str):
             return str(folder / Path(value).expanduser())

@@ -26,6 +26,8 @@ from anycore.settings.tables import (
 )
 
 PREFIX: Final = "ANYCORE_"
+STANDARD_STREAM: Final = "-"
+"""What stands for a standard stream where a file is expected."""
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
 _MOST: Final = 2**31 - 1
 _FROM_ZERO: Final = frozenset({"limits.compress_above", "limits.backlog"})

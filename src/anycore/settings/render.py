@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anycore.settings.keys import SECTIONS, Key, Section, of_section
+from anycore.settings.keys import SECTIONS, STANDARD_STREAM, Key, Section, of_section
 from anycore.settings.tables import Settings
 from anycore.settings.values import bare, toml
 
@@ -54,7 +54,7 @@ def _holder(settings: Settings, key: Key) -> Any:
 
 def _absolute(key: Key, value: Any) -> Any:
     """Make paths independent of where the file will be."""
-    if not key.is_path or not value:
+    if not key.is_path or value in ("", STANDARD_STREAM):
         return value
     if isinstance(value, str):
         return str(Path(value).absolute())

@@ -137,15 +137,38 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[log]`: what is written to standard error.
+    """The table `[log]`: what is written to standard error, or elsewhere.
 
     Args:
         level: The least important messages that are written.
         format: How they are written; auto is pretty on a terminal and json elsewhere.
+        file: Append them to this file instead of writing them to standard error; it may be rotated.
+        syslog: Send them to syslog as well: the path of its socket, or udp://HOST:PORT.
+        facility: The facility by which syslog knows them.
+        access: Append a line for each call to this file, which may be rotated; - for standard error.
+        performance_interval: Seconds between lines with the figures of each method; 0 for none.
     """
 
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     format: Literal["auto", "pretty", "json"] = "auto"
+    file: Annotated[str, Meta(examples=["anycore.log"], extra=_FILE)] = ""
+    syslog: Annotated[str, Meta(examples=["/dev/log"])] = ""
+    facility: Literal[
+        "auth",
+        "authpriv",
+        "daemon",
+        "user",
+        "local0",
+        "local1",
+        "local2",
+        "local3",
+        "local4",
+        "local5",
+        "local6",
+        "local7",
+    ] = "daemon"
+    access: Annotated[str, Meta(examples=["access.log"], extra=_FILE)] = ""
+    performance_interval: float = 0.0
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""How log records look, and the set-up of the standard library's logging by the settings. Who logs what lives with who logs."""
+"""How log records look: for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import json
 import logging
 import os
 import re
-import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
-
-from anycore.settings.tables import LogSettings
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
@@ -68,32 +65,17 @@ class PrettyFormatter(logging.Formatter):
         text = f"{record.name}{process}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).replace("\n", "\n    ")
+        text = printable(text).replace("\n", "\n    ")
         return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03} {level} {text}"
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler, so that a second set-up replaces it and nobody else's."""
-
-
-def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send the log of the whole process to a stream. May be called again, with other settings.
+def printable(text: str) -> str:
+    """Return text whose control characters, but for tabs and line feeds, are spelled out: they could steer a terminal.
 
     Args:
-        settings: Level and format.
-        stream: Where to; standard error when left out.
+        text: The text.
     """
-    stream = sys.stderr if stream is None else stream
-    handler = _Handler(stream)
-    pretty = settings.format == "pretty" or (settings.format == "auto" and stream.isatty())
-    handler.setFormatter(PrettyFormatter(colour=coloured(stream)) if pretty else JsonFormatter())
-    root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(settings.level.upper())
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts changes; what came of them, we say ourselves
-    logging.captureWarnings(capture=True)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def coloured(stream: TextIO) -> bool:
