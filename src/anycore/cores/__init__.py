@@ -15,11 +15,15 @@ __all__ = ["BUILT_IN", "Core", "CoreLimits", "Listener", "core_names", "load_cor
 
 BUILT_IN: Final = {
     "asyncio": "anycore.cores.asyncio:AsyncioCore",
+    "cheroot": "anycore.cores.foreign.cheroot:CherootCore",
     "forking": "anycore.cores.forking:ForkingCore",
+    "granian": "anycore.cores.foreign.granian:GranianCore",
+    "gunicorn": "anycore.cores.foreign.gunicorn:GunicornCore",
     "oneshot": "anycore.cores.oneshot:OneshotCore",
     "pool": "anycore.cores.pool:PoolCore",
     "stdio": "anycore.cores.stdio:StdioCore",
     "threaded": "anycore.cores.threaded:ThreadedCore",
+    "uvicorn": "anycore.cores.foreign.uvicorn:UvicornCore",
 }
 _GROUP: Final = "anycore.cores"
 
@@ -36,12 +40,16 @@ def load_core(name: str) -> type[Core]:
         name: A built-in name, or that of an entry point.
 
     Raises:
-        LookupError: When there is no core of that name, or it cannot be imported.
+        LookupError: When there is no core of that name, or it, or the server that it is, cannot be imported.
     """
     target = BUILT_IN.get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ImportError as error:
+            message = f"the core {name} needs a package that is not installed ({error}); pip install anycore[{name}]"
+            raise LookupError(message) from error
     else:
         points = [point for point in entry_points(group=_GROUP) if point.name == name]
         if not points:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import multiprocessing
+import multiprocessing.util
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from anycore.server.logs import configure
 from anycore.settings.sources import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from anycore.conversations.site import HttpSite
     from anycore.cores.base import CoreLimits
@@ -98,6 +100,8 @@ class Hosted:
 
     def _run(self) -> None:
         atexit.register(self.stop)
+        if multiprocessing.parent_process() is not None:  # such a process ends without what is registered above
+            multiprocessing.util.Finalize(None, self.stop, exitpriority=0)
         try:
             self.server.run(signals=False)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that started this one
@@ -180,6 +184,3 @@ def wsgi_application(settings: Settings | None = None) -> HostedWsgi:
         StartupError: A plugin cannot be loaded.
     """
     return HostedWsgi(Hosted(load_settings() if settings is None else settings, ThreadRunner, "wsgi"))
-
-
-__all__: Iterable[str] = ["Hosted", "HostedWsgi", "asgi_application", "wsgi_application"]

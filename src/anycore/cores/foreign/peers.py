@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PEER: Final = "anycore.peer"
 """Where a server that we have started ourselves says who the peer is: an extension of a scope, or a variable of an environment."""
 _VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
-_UNKNOWN: Final = "TLS"
+UNKNOWN_TLS: Final = "TLS"
 """The version, where the server says no more than that there was one."""
 
 
@@ -39,13 +39,13 @@ def asgi_peer(scope: Mapping[str, Any]) -> Peer:
     if told is not None:
         return msgspec.structs.replace(told, tls=version, certificate=certificate or told.certificate)
     if not version and scope.get("scheme") == "https":
-        version = _UNKNOWN
+        version = UNKNOWN_TLS
     return _named(scope.get("client"), scope.get("server"), version, certificate)
 
 
 def _of_extension(tls: Mapping[str, Any]) -> tuple[str, bytes | None]:
     """Read the TLS extension of ASGI: the version, and the certificate that was verified."""
-    version = _VERSIONS.get(tls.get("tls_version") or 0, _UNKNOWN)
+    version = _VERSIONS.get(tls.get("tls_version") or 0, UNKNOWN_TLS)
     chain = tls.get("client_cert_chain") or ()
     if not chain or tls.get("client_cert_error"):
         return version, None
@@ -77,7 +77,7 @@ def wsgi_peer(environ: Mapping[str, Any]) -> Peer:
     connected = environ.get("gunicorn.socket")
     if connected is not None and not isinstance(connected, str):
         return connected_peer(connected, (host, int(port) if port.isdigit() else 0))
-    tls = _UNKNOWN if environ.get("wsgi.url_scheme") == "https" else ""
+    tls = UNKNOWN_TLS if environ.get("wsgi.url_scheme") == "https" else ""
     if not host or "/" in host or host.startswith("unix:"):
         return Peer("tcp", "", 0, tls, None, local=False)
     return Peer.of_address((host, int(port) if port.isdigit() else 0), tls)
@@ -91,7 +91,7 @@ def connected_peer(connected: socket.socket, address: tuple[str, int]) -> Peer:
         address: Host and port as the server has them, which may be those that a proxy has told it.
     """
     encrypted = isinstance(connected, ssl.SSLSocket)
-    version = (connected.version() or _UNKNOWN) if isinstance(connected, ssl.SSLSocket) else ""
+    version = (connected.version() or UNKNOWN_TLS) if isinstance(connected, ssl.SSLSocket) else ""
     certificate = connected.getpeercert(binary_form=True) if isinstance(connected, ssl.SSLSocket) else None
     if not address[0] and not encrypted and connected.family.name == "AF_UNIX":
         return Peer.of_address("", process=process_behind(connected))

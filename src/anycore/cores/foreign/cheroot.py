@@ -1,0 +1,226 @@
+"""The core `cheroot`: the server that CherryPy runs on, on our sockets.
+
+Its own pool of threads cannot be left while one of them works, so it gets one of ours; its own TLS shakes hands where connections are
+accepted, ours does so where they are read. What is needed of its inside is in this module, and a test fails when it changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from cheroot.makefile import MakeFile
+from cheroot.server import HTTPConnection
+from cheroot.ssl import Adapter
+from cheroot.wsgi import Gateway_10, Server
+
+from anycore.cores.base import peer_on
+from anycore.cores.foreign.base import ThreadCore
+from anycore.cores.foreign.peers import PEER
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from anycore.cores.base import CoreLimits, Listener
+
+_log: Final = logging.getLogger("anycore.core")
+_NEVER: Final = 1e6
+"""Seconds, eleven days: for time limits of cheroot that cannot be switched off."""
+
+
+class _Pool:
+    """What cheroot asks of a pool of threads. These end with the process, if a plugin never lets them go."""
+
+    def __init__(self, server: _Server, size: int, waiting: int) -> None:
+        self._server = server
+        self._size = size
+        self._queue: queue.Queue[Any] = queue.Queue(waiting)
+        self._threads: list[threading.Thread] = []
+        self._busy: set[Any] = set()
+        self.min = size
+        self.get = self._queue.get
+
+    @property
+    def idle(self) -> int:
+        return self._size - len(self._busy)
+
+    @property
+    def open(self) -> int:
+        """Connections that a thread works for, or that wait for one."""
+        return len(self._busy) + self._queue.qsize()
+
+    def start(self) -> None:
+        for number in range(1, self._size + 1):
+            self._threads.append(threading.Thread(target=self._work, name=f"anycore-cheroot-{number}", daemon=True))
+            self._threads[-1].start()
+
+    def put(self, connection: Any) -> None:
+        """Queue a connection.
+
+        Raises:
+            queue.Full: Enough of them wait; cheroot answers 503 then.
+        """
+        self._queue.put_nowait(connection)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Let the threads end after what they do; those that do not end in time are left behind, and their connections closed."""
+        until = time.monotonic() + timeout if timeout else None
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        for connection in tuple(self._busy):
+            connection.close()
+
+    def _work(self) -> None:
+        while (connection := self._queue.get()) is not None:
+            self._busy.add(connection)
+            keep = False
+            try:
+                keep = connection.communicate()
+            except BaseException as error:  # noqa: BLE001 - a thread that ended would be missing for ever
+                _log.warning("a connection of cheroot failed: %s: %s", type(error).__name__, error)
+            finally:
+                self._busy.discard(connection)
+            try:
+                self._server.put_conn(connection) if keep else connection.close()
+            except OSError as error:
+                _log.debug("a connection of cheroot could not be closed: %s", error)
+
+
+class _Tls(Adapter):
+    """Wraps with the listener's context. The first read shakes hands, in a thread that may wait."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def bind(self, sock: socket.socket) -> socket.socket:
+        return sock
+
+    def wrap(self, sock: socket.socket) -> tuple[socket.socket, dict[str, str]]:
+        context = self._listener.tls
+        assert context is not None
+        wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, self.get_environ()
+
+    def get_environ(self) -> dict[str, str]:
+        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+    def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> Any:
+        return MakeFile(sock, mode, bufsize)
+
+
+class _Gateway(Gateway_10):
+    """Says who the peer is, and takes no header for another one: a name with an underscore looks the same in WSGI."""
+
+    def get_environ(self) -> dict[str, Any]:
+        request = self.req
+        for name in [name for name in request.inheaders if b"_" in name]:
+            del request.inheaders[name]
+        environ: dict[str, Any] = super().get_environ()
+        environ[PEER] = request.conn.peer(request.server.listener)
+        return environ
+
+
+class _Connection(HTTPConnection):
+    """Knows its peer, once there has been a request and thereby a hand-shake."""
+
+    _peer = None
+
+    def peer(self, listener: Listener) -> Any:
+        if self._peer is None:
+            address = self.remote_addr and (self.remote_addr, self.remote_port)
+            if address is None:
+                address = "" if isinstance(self.server.bind_addr, str) else None
+            self._peer = peer_on(listener, self.socket, address)
+        return self._peer
+
+
+class _Server(Server):
+    """Serves a socket that is bound already."""
+
+    ConnectionClass = _Connection
+
+    def __init__(self, listener: Listener, application: Any, limits: CoreLimits) -> None:
+        bound = listener.socket.getsockname()
+        super().__init__(
+            bound[:2] if isinstance(bound, tuple) else bound,
+            application,
+            request_queue_size=limits.backlog,
+            timeout=min(limits.idle_time or _NEVER, limits.receive_time or _NEVER),
+            shutdown_timeout=limits.stop_time,
+        )
+        self.listener = listener
+        self.gateway = _Gateway
+        self.requests = _Pool(self, limits.workers, max(1, limits.connections - limits.workers))
+        self.keep_alive_conn_limit = limits.connections
+        self.max_request_header_size = listener.site.limits.header_bytes if listener.site is not None else 0
+        self.ssl_adapter = None if listener.tls is None else _Tls(listener)
+        self.stats["Enabled"] = False
+        self.accepted = 0
+
+    def bind(self, *_: Any) -> socket.socket:
+        """Take the listener's socket in place of a new one."""
+        self.socket = self.listener.socket
+        return self.listener.socket
+
+    def bind_unix_socket(self, _address: Any) -> socket.socket:
+        """Take the listener's socket, whose file has its permissions already."""
+        return self.bind()
+
+    def process_conn(self, conn: Any) -> None:
+        if not conn.requests_seen and conn.last_used is None:
+            self.accepted += 1
+        super().process_conn(conn)
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        """Log as everybody else does."""
+        _log.log(min(level, logging.WARNING), "cheroot: %s", msg, exc_info=traceback)
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        manager: Any = getattr(self, "_connections", None)
+        waiting: int = manager._num_connections if manager is not None and self.ready else 0  # noqa: SLF001 - nothing else tells
+        return self.requests.open + waiting
+
+
+class CherootCore(ThreadCore):
+    """cheroot, one of its servers for each listener.
+
+    Args:
+        listeners: Where to listen; HTTP only.
+        limits: Bounds; the defaults when left out.
+    """
+
+    name = "cheroot"
+
+    def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
+        super().__init__(listeners, limits)
+        self._servers = [_Server(listener, self.application(listener), self.limits) for listener in self.listeners]
+
+    def serve(self) -> None:
+        """Serve until stopped; see `ThreadCore.serve`."""
+        os.environ.pop(
+            "LISTEN_PID", None
+        )  # cheroot would take the first socket of systemd, which was another's or is ours by now
+        threads = []
+        for number, server in enumerate(self._servers, 1):
+            server.prepare()
+            threads.append(threading.Thread(target=server.serve, name=f"anycore-cheroot-accept-{number}", daemon=True))
+            threads[-1].start()
+        self.stopped.wait()
+        stoppers = [threading.Thread(target=server.stop, daemon=True) for server in self._servers]
+        for thread in stoppers:
+            thread.start()
+        for thread in (*stoppers, *threads):
+            thread.join()
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are open, and how many were accepted so far."""
+        return sum(server.open for server in self._servers), sum(server.accepted for server in self._servers)

@@ -1,0 +1,165 @@
+"""The core `uvicorn`: its server on our sockets, with protocols that tell the application who the peer is.
+
+uvicorn itself hands neither the peer's certificate nor the process behind a Unix socket to the application. What is needed of its inside
+for that is in this module, and a test fails when it changes: the attributes `app`, `cycle` and `transport` of its protocols.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from anycore.cores.base import peer_of
+from anycore.cores.foreign.asgi import ABORT
+from anycore.cores.foreign.base import LoopCore
+from anycore.cores.foreign.peers import PEER
+from anycore.kernel.call import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from anycore.cores.base import CoreLimits, Listener
+    from anycore.cores.foreign.asgi import Receive, Scope, Send
+_NEVER: Final = 1e6
+"""Seconds, eleven days: for time limits of uvicorn that cannot be switched off."""
+
+
+class Telling(asyncio.Protocol):
+    """Goes before a protocol of uvicorn's: adds to each scope who the peer is, and ends connections that are silent for too long."""
+
+    app: Any
+    config: Any
+    cycle: Any
+    transport: Any
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is ready, its hand-shake done."""
+        super().connection_made(transport)
+        core: UvicornCore | None = getattr(self.config, "anycore_core", None)
+        peer = _peer(transport, getattr(self.config, "anycore_listener", None))
+        application = self.app
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            self._disarm()
+            scope.setdefault("extensions", {}).update({PEER: peer, ABORT: self.transport.abort})
+            await application(scope, receive, send)
+
+        self.app = told
+        if core is not None:
+            core.accepted += 1
+            self._arm(core.limits.idle_time)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the head of a request is to arrive in time."""
+        core: UvicornCore | None = getattr(self.config, "anycore_core", None)
+        if core is not None and self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._arm(core.limits.receive_time)
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self, seconds: float) -> None:
+        if seconds:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class TellingH11(Telling, H11Protocol):
+    """For `uvicorn --http anycore.cores.foreign.uvicorn:TellingH11`."""
+
+
+class TellingHttpTools(Telling, HttpToolsProtocol):
+    """For `uvicorn --http anycore.cores.foreign.uvicorn:TellingHttpTools`, and what the core uses."""
+
+
+def _peer(transport: asyncio.BaseTransport, listener: Listener | None) -> Peer:
+    tls = transport.get_extra_info("ssl_object")
+    version, certificate = (tls.version() or "", tls.getpeercert(binary_form=True)) if tls is not None else ("", None)
+    address, connected = transport.get_extra_info("peername"), transport.get_extra_info("socket")
+    if listener is not None:
+        return peer_of(listener, address, version, certificate, connected)
+    if not isinstance(address, tuple):
+        unix = isinstance(transport.get_extra_info("sockname"), str)
+        return Peer("unix" if unix else "tcp", "", 0, version, certificate, local=unix)
+    return Peer.of_address(address, version, certificate)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: they are the command's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class UvicornCore(LoopCore):
+    """uvicorn, one of its servers for each listener, all on one loop.
+
+    Args:
+        listeners: Where to listen; HTTP only.
+        limits: Bounds; the defaults when left out.
+
+    Attributes:
+        accepted: Connections so far.
+    """
+
+    name = "uvicorn"
+
+    def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
+        super().__init__(listeners, limits)
+        self.accepted = 0
+        self._servers: list[_Server] = []
+
+    async def serve(self) -> None:
+        """Serve until stopped; see `LoopCore.serve`."""
+        self._servers = [self._server(listener) for listener in self.listeners]
+        tasks = [
+            self.loop.create_task(server.serve(sockets=[listener.socket]))
+            for server, listener in zip(self._servers, self.listeners, strict=True)
+        ]
+        stopped = self.loop.create_task(self.stopped.wait())
+        await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for server in self._servers:
+            server.should_exit = True
+        stopped.cancel()
+        await asyncio.gather(*tasks)
+
+    def _server(self, listener: Listener) -> _Server:
+        limits = self.limits
+        context = listener.tls
+        config = uvicorn.Config(
+            self.application(listener),
+            http=TellingHttpTools,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=limits.backlog,
+            limit_concurrency=limits.connections + 1,
+            timeout_keep_alive=limits.idle_time or _NEVER,  # given to the loop, which takes fractions
+            timeout_graceful_shutdown=limits.stop_time or None,
+            ssl_context_factory=None if context is None else lambda *_: context,
+        )
+        config.anycore_core, config.anycore_listener = self, listener
+        return _Server(config)
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are open, and how many were accepted so far."""
+        return sum(len(server.server_state.connections) for server in self._servers), self.accepted
