@@ -81,7 +81,7 @@ class HttpWire(abc.ABC):
 class RpcExchange(Exchange):
     """A POST that carries calls."""
 
-    __slots__ = ("batch", "charset", "form", "handler", "missing", "pieces", "served")
+    __slots__ = ("batch", "charset", "fields", "form", "handler", "missing", "pieces", "served")
 
     form: HttpWire
     charset: str | None
@@ -90,6 +90,7 @@ class RpcExchange(Exchange):
     batch: bool
     missing: int
     served: bool
+    fields: Headers  # what the calls have to send besides their outcomes
 
     def open(self, body: bytes) -> Sequence[Job]:
         """Decode the request and return a job for each call.
@@ -107,7 +108,7 @@ class RpcExchange(Exchange):
         if not self.batch:
             name, params, tag = entries[0]
             if type(params) is list:
-                self.pieces, self.missing, self.served = [None], 1, False
+                self.pieces, self.missing, self.served, self.fields = [None], 1, False, ()
                 call = Call(name, params, None, self.peer, form.wire, deadline)
                 return (CallJob(self, 0, call, tag, handler.kernel),)
         return self._several(entries, deadline)
@@ -115,7 +116,7 @@ class RpcExchange(Exchange):
     def _several(self, entries: list[tuple[str, Any, Any]], deadline: float | None) -> Sequence[Job]:
         wire, peer, kernel = self.form.wire, self.peer, self.handler.kernel
         jobs: list[Job] = []
-        self.pieces = [None] * len(entries)
+        self.pieces, self.fields = [None] * len(entries), ()
         for index, (name, params, tag) in enumerate(entries):
             if isinstance(params, Fault):
                 self.pieces[index] = self.form.encode(Outcome(fault=params), tag)
@@ -148,6 +149,8 @@ class RpcExchange(Exchange):
             self.reply(503, body, self.form.content_type, RETRY)
         elif body:
             self.status, self.body, self.headers = 200, body, self.form.headers
+        if self.fields:
+            self.headers = (*self.headers, *self.fields)
         return NO_JOBS if len(body) < self.handler.limits.compress_above else self.handler.compress(self)
 
 
@@ -256,6 +259,8 @@ class CallJob(ExchangeJob):
         exchange.pieces[self.index] = self.piece
         exchange.served = exchange.served or not self.refused
         exchange.missing -= 1
+        if self.call.reply_headers:
+            exchange.fields += self.call.reply_headers
         return NO_JOBS if exchange.missing else exchange.complete()
 
 

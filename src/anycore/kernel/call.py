@@ -166,6 +166,7 @@ class Call(msgspec.Struct, eq=False):
     credentials: Credentials = NO_CREDENTIALS
     identity: Identity = UNIDENTIFIED
     method: Method | None = None
+    reply_headers: tuple[tuple[str, str], ...] = ()
     number: int = msgspec.field(default_factory=_numbers.__next__)
     request_id: str = ""
 
