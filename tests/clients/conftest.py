@@ -7,18 +7,16 @@ import contextlib
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 import pytest
 
 from anycore.clients import aconnect, connect
+from anycore.testing.certificate import client_context, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-CERTIFICATE = Path(__file__).parent / "localhost.pem"
 
 
 class Peer:
@@ -90,9 +88,7 @@ class ScriptedServer:
     def _play(self, script: Callable[[Peer], None], connection: socket.socket) -> None:
         try:
             if self._tls:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(CERTIFICATE)
-                connection = context.wrap_socket(connection, server_side=True)
+                connection = server_context().wrap_socket(connection, server_side=True)
             peer = Peer(connection, self.over)
             try:
                 script(peer)
@@ -187,4 +183,4 @@ def client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def trusting() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=CERTIFICATE)
+    return client_context()

@@ -54,19 +54,23 @@ class Modes(Plugin):
         return os.getpid()
 '''
 
-Launch = Callable[[str, Path, Sequence[str]], AbstractContextManager[str]]
+Launch = Callable[..., AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="module")
 def launch() -> Launch:
-    """Start a server with the plugin `modes`: `launch(core, folder, urls)`. Yields its banner; it must end well and quietly."""
+    """Start a server with the plugin `modes`: `launch(core, folder, urls, *options)`. Yields its banner; it must end well and quietly.
+
+    Over TLS it shows `server.pem` in the folder, which is made if it is not there.
+    """
 
     @contextmanager
-    def start(core: str, folder: Path, urls: Sequence[str]) -> Iterator[str]:
+    def start(core: str, folder: Path, urls: Sequence[str], *options: str) -> Iterator[str]:
         (folder / "modes.py").write_text(PLUGIN)
-        (folder / "server.pem").write_text(CERTIFICATE)
+        if not (folder / "server.pem").exists():
+            (folder / "server.pem").write_text(CERTIFICATE)
         command = [sys.executable, "-m", "anycore", "serve", "modes.py", "--core", core, "--certificate", "server.pem"]
-        command += [word for url in urls for word in ("--listen", url)]
+        command += [word for url in urls for word in ("--listen", url)] + [*options]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
             assert process.stdout is not None

@@ -183,7 +183,7 @@ def test_a_batch_mixes_modes(server: RunningServer, wire: str) -> None:
 def test_the_call_knows_how_it_came(server: RunningServer, wire: str) -> None:
     with server.connect(wire) as client:
         transport = "unix" if server.transport == "unix" else "tcp"
-        assert client.call("modes.whoami") == [wire, transport, True, server.transport == "tls"]
+        assert client.call("modes.whoami") == [wire, transport, True, server.tls]
 
 
 @each_wire

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CORES = ["asyncio", "threaded", "forking", "pool"]
-TRANSPORTS = ["tcp", "tls", "unix"]
+TRANSPORTS = ["tcp", "tls", "mtls", "unix"]
+_PORTS = re.compile(r"(rpycs?)://127.0.0.1:(\d+)")
 
 
 class Served:
@@ -30,16 +31,20 @@ class Served:
     def ours(self, transport: str) -> Any:
         if transport == "unix":
             return connecting.unix_connect(self.path)
-        if transport == "tls":
-            return connecting.ssl_connect("localhost", self.ports["rpycs"], ca_certs=self.certificate)
-        return connecting.connect("127.0.0.1", self.ports["rpyc"])
+        if transport in ("tls", "mtls"):
+            return connecting.ssl_connect("localhost", self.ports[transport], **self._files(transport))
+        return connecting.connect("127.0.0.1", self.ports["tcp"])
 
     def theirs(self, transport: str) -> Any:
         if transport == "unix":
             return unix_connect(self.path)
-        if transport == "tls":
-            return rpyc.ssl_connect("localhost", self.ports["rpycs"], ca_certs=self.certificate)
-        return rpyc.connect("127.0.0.1", self.ports["rpyc"])
+        if transport in ("tls", "mtls"):
+            return rpyc.ssl_connect("localhost", self.ports[transport], **self._files(transport))
+        return rpyc.connect("127.0.0.1", self.ports["tcp"])
+
+    def _files(self, transport: str) -> dict[str, Any]:
+        own = {"keyfile": self.certificate, "certfile": self.certificate} if transport == "mtls" else {}
+        return {"ca_certs": self.certificate, **own}
 
 
 @pytest.fixture(scope="module", params=CORES)
@@ -48,8 +53,14 @@ def served(
 ) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("rpyc")
     urls = ["rpyc://127.0.0.1:0", "rpycs://127.0.0.1:0", f"unix+rpyc://{folder}/s"]
-    with launch(request.param, folder, urls) as banner:
-        ports = {scheme: int(port) for scheme, port in re.findall(r"(rpycs?)://127.0.0.1:(\d+)", banner)}
+    asking = ("--client-ca", "server.pem", "--client-certificate", "required")
+    with (
+        launch(request.param, folder, urls) as banner,
+        launch(request.param, folder, ["rpycs://127.0.0.1:0"], *asking) as other,
+    ):
+        names = {"rpyc": "tcp", "rpycs": "tls"}
+        ports = {names[scheme]: int(port) for scheme, port in _PORTS.findall(banner)}
+        ports["mtls"] = int(_PORTS.findall(other)[0][1])
         yield Served(ports, f"{folder}/s", str(folder / "server.pem"))
 
 
@@ -82,7 +93,7 @@ def test_calls_go_back_and_forth(client: Callable[[str], Any], transport: str) -
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_the_plugin_knows_how_it_was_called(client: Callable[[str], Any], transport: str) -> None:
     with client(transport) as connection:
-        expected = ("rpyc", "unix" if transport == "unix" else "tcp", transport == "tls")
+        expected = ("rpyc", "unix" if transport == "unix" else "tcp", transport in ("tls", "mtls"))
         assert connection.root.modes.who() == expected
 
 

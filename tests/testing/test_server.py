@@ -32,7 +32,7 @@ class Sample(Plugin):
 
 
 @pytest.mark.parametrize("core", ["asyncio", "threaded", ThreadedCore])
-@pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
+@pytest.mark.parametrize("transport", ["tcp", "tls", "mtls", "unix"])
 def test_it_serves(core: str, transport: str) -> None:
     plugin = Sample()
     with running(plugin, core=core, transport=transport) as server:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WIRES: Final = {"xmlrpc": "", "jsonrpc": "jsonrpc+"}
 """The wires, and what a client's URL has before its scheme for each."""
-TRANSPORTS: Final = ("tcp", "tls", "unix")
+TRANSPORTS: Final = ("tcp", "tls", "mtls", "unix")
 _PATIENCE: Final = 30.0
 
 
@@ -42,16 +42,21 @@ class RunningServer:
         core: Its core.
         kernel: Its kernel.
         address: Where it listens: `(host, port)`, or the path of a unix socket.
-        transport: `tcp`, `tls` or `unix`.
-        context: What a client needs to trust it over TLS; None without TLS.
+        transport: `tcp`, `tls`, `mtls` or `unix`.
+        context: What a client needs to trust it over TLS, and to be trusted where client certificates are required; None without TLS.
     """
 
     def __init__(self, kernel: Kernel, bound: socket.socket, transport: str) -> None:
         self.kernel = kernel
         self.address: Any = bound.getsockname()
         self.transport = transport
-        self.context: ssl.SSLContext | None = client_context() if transport == "tls" else None
+        self.context: ssl.SSLContext | None = client_context(show=transport == "mtls") if self.tls else None
         self.core: Core
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return self.transport in ("tls", "mtls")
 
     def url(self, wire: str = "jsonrpc") -> str:
         """Return the URL for clients of a wire, `xmlrpc` or `jsonrpc`."""
@@ -60,7 +65,7 @@ class RunningServer:
         if self.transport == "unix":
             return f"unix+{WIRES[wire]}http://{self.address}"
         host, port = self.address[:2]
-        return f"{WIRES[wire]}{'https' if self.transport == 'tls' else 'http'}://{host}:{port}"
+        return f"{WIRES[wire]}{'https' if self.tls else 'http'}://{host}:{port}"
 
     @property
     def urls(self) -> dict[str, str]:
@@ -91,8 +96,8 @@ def running(
     Args:
         *plugins: Plugins, or classes that are instantiated without arguments.
         core: A core's name, or what makes one.
-        transport: `tcp` on a free port of 127.0.0.1, `tls` on the same with a certificate that `RunningServer.context` trusts, or
-            `unix` on a socket in a directory of its own.
+        transport: `tcp` on a free port of 127.0.0.1, `tls` on the same with a certificate that `RunningServer.context` trusts, `mtls`
+            with one that the client has to show, too, or `unix` on a socket in a directory of its own.
         settings: Tables of the configuration by plugin name, as in `[plugin.NAME]`.
         limits: Bounds on what one peer may send and ask for.
         core_limits: Bounds that the core keeps.
@@ -113,7 +118,7 @@ def running(
     with ExitStack() as stack:
         bound = stack.enter_context(_bound(transport, stack))
         server = RunningServer(kernel, bound, transport)
-        tls = server_context() if transport == "tls" else None
+        tls = server_context(ask=transport == "mtls") if server.tls else None
         listener = Listener(bound, lambda peer: HttpConversation(peer, site), server.url(), tls)
         factory = load_core(core) if isinstance(core, str) else core
         server.core = factory([listener], core_limits if core_limits is not None else CoreLimits())
