@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from anycore.console.layout import HEADERS, HTML, page, table
 from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import Exchange, ExchangeJob
+from anycore.conversations.identifying import fail
 from anycore.kernel.call import Call, Mode
-from anycore.wire.faults import ACCESS_DENIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,11 +47,11 @@ class _StatusJob(ExchangeJob):
         self.page = status
 
     def run(self) -> None:
-        call = Call(_QUESTION, peer=self.exchange.peer, wire="http")
-        outcome = self.page.kernel.handle(call)
+        exchange, kernel = self.exchange, self.page.kernel
+        call = Call(_QUESTION, peer=exchange.peer, wire="http", credentials=exchange.credentials)
+        outcome = kernel.handle(call)
         if outcome.fault is not None:
-            status = 403 if outcome.fault.code == ACCESS_DENIED else 500
-            self.exchange.reply(status, f"{outcome.fault.message}\n")
+            fail(exchange, outcome.fault, call, kernel.authentication)
             return
         text = render(outcome.value, self.page.kernel.visible(call), self.page.figures())
         self.exchange.reply(200, text, HTML, HEADERS)

@@ -6,11 +6,13 @@ import abc
 from typing import TYPE_CHECKING, Final
 
 from anycore.conversations.base import FAILED, Job
+from anycore.kernel.call import NO_CREDENTIALS, UNIDENTIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anycore.kernel.call import Peer
+    from anycore.kernel.authentication import AuthenticationFault
+    from anycore.kernel.call import Credentials, Identity, Peer
     from anycore.wire.http1 import Request
 
 PLAIN: Final = "text/plain; charset=utf-8"
@@ -29,13 +31,30 @@ class Exchange:
         headers: The response's headers, without those that framing needs.
         body: The response's body.
         close: Whether the connection ends after it.
+        credentials: What the request presents.
+        identity: Who sent it, once that is known; where it is not, the kernel finds it out with each call.
+        refusal: Why nobody knows who sent it.
     """
 
-    __slots__ = ("body", "close", "headers", "peer", "pending", "request", "status")
+    __slots__ = (
+        "body",
+        "close",
+        "credentials",
+        "headers",
+        "identity",
+        "peer",
+        "pending",
+        "refusal",
+        "request",
+        "status",
+    )
 
     def __init__(self, request: Request | None, peer: Peer) -> None:
         self.request = request
         self.peer = peer
+        self.credentials: Credentials = NO_CREDENTIALS
+        self.identity: Identity = UNIDENTIFIED
+        self.refusal: AuthenticationFault | None = None
         self.pending = 0
         self.status = 204
         self.headers: Headers = ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import FAILED, NO_JOBS, Job
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob, Headers
+from anycore.conversations.identifying import IdentifyJob, identify, refuse
 from anycore.kernel.call import Call, Mode, Outcome, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anycore.conversations.site import Limits
+    from anycore.kernel.authentication import AuthenticationFault
     from anycore.kernel.incidents import Incidents
     from anycore.kernel.kernel import Kernel
 
@@ -103,13 +106,15 @@ class RpcExchange(Exchange):
             entries, self.batch = form.decode(body, self.charset)
         except RemoteProtocolError as error:
             return self.malformed(error)
+        if self.refusal is not None:
+            return self._refused(entries, self.refusal)
         assert self.request is not None
         deadline = handler.deadline(self.request.headers.get("request-timeout"))
         if not self.batch:
             name, params, tag = entries[0]
             if type(params) is list:
                 self.pieces, self.missing, self.served, self.fields = [None], 1, False, ()
-                call = Call(name, params, None, self.peer, form.wire, deadline)
+                call = Call(name, params, None, self.peer, form.wire, deadline, self.credentials, self.identity)
                 return (CallJob(self, 0, call, tag, handler.kernel),)
         return self._several(entries, deadline)
 
@@ -123,10 +128,24 @@ class RpcExchange(Exchange):
                 self.handler.incidents.note(peer, f"{wire}-invalid", params.message)
                 continue
             args, kwargs = ((), params) if isinstance(params, dict) else (params, None)
-            jobs.append(CallJob(self, index, Call(name, args, kwargs, peer, wire, deadline), tag, kernel))
+            call = Call(name, args, kwargs, peer, wire, deadline, self.credentials, self.identity)
+            jobs.append(CallJob(self, index, call, tag, kernel))
         self.missing = len(jobs)
         self.served = not jobs
         return jobs or self.complete()
+
+    def _refused(self, entries: list[tuple[str, Any, Any]], fault: AuthenticationFault) -> Sequence[Job]:
+        """Answer every call with the fault, as nobody knows who makes them."""
+        pieces = [self.form.encode(Outcome(fault=fault), tag) for _, _, tag in entries]
+        body = self.form.join(pieces) if self.batch else pieces[0] or b""
+        refuse(self, fault, self.handler.kernel.authentication, body, self.form.content_type)
+        return NO_JOBS
+
+    def refused_unread(self, fault: AuthenticationFault) -> Sequence[Job]:
+        """Answer a body that is not read, as it is large and nobody knows who sent it."""
+        body = self.form.malformed(RemoteProtocolError(fault.message, fault.code))
+        refuse(self, fault, self.handler.kernel.authentication, body, self.form.content_type)
+        return NO_JOBS
 
     def malformed(self, error: RemoteProtocolError) -> Sequence[Job]:
         """Answer a body that is no request."""
@@ -308,11 +327,20 @@ class RpcHandler:
     def open(self, exchange: RpcExchange, form: HttpWire, charset: str | None) -> Sequence[Job]:
         """Begin the answer; see `Site.open`."""
         exchange.form, exchange.charset, exchange.handler = form, charset, self
+        chain = self.kernel.authentication
+        if chain is not None:
+            if not chain.quick(exchange.peer, exchange.credentials):
+                return (IdentifyJob(exchange, chain, partial(self.proceed, exchange)),)
+            identify(exchange, chain)
+        return self.proceed(exchange)
+
+    def proceed(self, exchange: RpcExchange) -> Sequence[Job]:
+        """Read the body of a request, whose sender is known now or refused."""
         request = exchange.request
         assert request is not None
-        if len(request.body) > _INLINE_BYTES or "content-encoding" in request.headers:
-            return (DecodeJob(exchange),)
-        return exchange.open(request.body)
+        if len(request.body) <= _INLINE_BYTES and "content-encoding" not in request.headers:
+            return exchange.open(request.body)
+        return (DecodeJob(exchange),) if exchange.refusal is None else exchange.refused_unread(exchange.refusal)
 
     def inflated(self, exchange: RpcExchange) -> bytes:
         """Return the body of a request without its content coding.

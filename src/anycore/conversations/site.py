@@ -13,6 +13,7 @@ import msgspec
 
 from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import Exchange, Headers
+from anycore.conversations.identifying import presented
 from anycore.conversations.jsonrpc import JsonRpc
 from anycore.conversations.rpc import HttpWire, RpcExchange, RpcHandler
 from anycore.conversations.xmlrpc import XmlRpc
@@ -78,6 +79,7 @@ class HttpSite:
         pages: What answers GET, by path.
         hosts: Host names, without ports, that requests may name besides this machine's own and addresses; None for any. A page in a
             browser can reach a loopback listener under a name of its own (DNS rebinding), which this refuses.
+        proxied: Names, in lower case, of the header fields in which a proxy says who called it.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class HttpSite:
         incidents: Incidents | None = None,
         pages: Mapping[str, Page] | None = None,
         hosts: Sequence[str] | None = (),
+        proxied: Sequence[str] = (),
     ) -> None:
+        self._proxied = tuple(proxied)
         self.limits = limits if limits is not None else Limits()
         self.incidents = incidents if incidents is not None else Incidents()
         self.handler = RpcHandler(kernel, self.limits, self.incidents)
@@ -148,6 +152,8 @@ class HttpSite:
             wanted = self._paths[request.path]
             if form is not None and (wanted is None or wanted is form):
                 exchange = RpcExchange(request, peer)
+                if self.handler.kernel.authentication is not None:
+                    exchange.credentials = presented(headers, self._proxied)
                 return exchange, self.handler.open(exchange, form, charset)
             return self._unsupported(request, peer, wanted)
         return self._other(request, peer)
@@ -184,6 +190,7 @@ class HttpSite:
 
     def _other(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         exchange = Exchange(request, peer)
+        exchange.credentials = presented(request.headers, self._proxied)
         page = self.pages.get(request.path)
         allowed = ("GET, HEAD" if page else "") + (", " if page and request.path in self._paths else "")
         allowed += "POST" if request.path in self._paths else ""

@@ -23,8 +23,9 @@ FIELD_LINE: Final = re.compile(TCHARS.encode() + rb":[\t\x20-\x7e\x80-\xff]*\r\n
 MAX_BLANK_LINES: Final = 4
 # More digits than any length that fits in memory; int() of thousands of digits is slow, and refused by Python itself.
 MAX_LENGTH_DIGITS: Final = 18
-# Fields that decide where a message ends or whom it is for: two of them is an attack or a fault (RFC 9112 3.2, 6.3).
-_SINGLE: Final = frozenset({"host", "content-length"})
+# Fields that decide where a message ends, whom it is for, or whose it is: two of them is an attack or a fault (RFC 9112 3.2, 6.3,
+# RFC 9110 11.6.2).
+_SINGLE: Final = frozenset({"host", "content-length", "authorization"})
 
 
 class HeadBuffer:
