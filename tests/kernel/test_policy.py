@@ -195,6 +195,8 @@ def test_what_the_address_decides_is_decided_before_anybody_is_asked_who_he_is(
     asked: list[Peer] = []
 
     class Chain:
+        welcome = None
+
         def quick(self, peer: Peer, credentials: object) -> bool:
             return True
 
