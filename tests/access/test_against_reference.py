@@ -28,7 +28,7 @@ SUBJECTS = [
     "user:bob", "user:eve", "cn:bob", "group:ops", "group:lab", "group:staff", "kind:token", "kind:certificate", "dn:/", "dn:/DC=org",
     "dn:/DC=org/OU=x", "dn:/DC=com",
 ]  # fmt: skip
-GROUPS = {"lab": ("net:10.1.0.0/16", "user:eve"), "staff": ("group:lab", "cn:bob")}
+GROUPS: dict[str, tuple[str, ...]] = {"lab": ("net:10.1.0.0/16", "user:eve"), "staff": ("group:lab", "cn:bob")}
 IDENTITIES = [
     ANONYMOUS,
     Identity("bob", "token"),
