@@ -21,6 +21,7 @@ BUILT_IN: Final = {
     "gunicorn": "anycore.cores.foreign.gunicorn:GunicornCore",
     "oneshot": "anycore.cores.oneshot:OneshotCore",
     "pool": "anycore.cores.pool:PoolCore",
+    "prefork": "anycore.cores.prefork:PreforkCore",
     "stdio": "anycore.cores.stdio:StdioCore",
     "threaded": "anycore.cores.threaded:ThreadedCore",
     "uvicorn": "anycore.cores.foreign.uvicorn:UvicornCore",

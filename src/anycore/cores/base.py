@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import abc
 import logging
+import os
 import socket
 import ssl
+import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -131,6 +133,28 @@ class Figures(msgspec.Struct):
     timed_out: int = 0
 
 
+class Process(msgspec.Struct, frozen=True):
+    """A process that serves.
+
+    Args:
+        number: Its number among them.
+        process: Its number for the system.
+        state: `starting`, `serving` or `leaving`.
+        age: Seconds since it was made.
+        calls: Calls that it has answered; 0 without a tally.
+        replaced: How many it is the replacement of: processes of its number that have ended since the server started.
+        figures: What its core has counted.
+    """
+
+    number: int
+    process: int
+    state: str
+    age: float
+    calls: int
+    replaced: int
+    figures: Figures
+
+
 class Core(abc.ABC):
     """Moves bytes between sockets and conversations and runs their jobs.
 
@@ -154,6 +178,7 @@ class Core(abc.ABC):
     def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
         self.topics = Topics()
         self.number = 0
+        self._made = time.monotonic()
         self.ready: Callable[[], None] = lambda: None
         self.listeners = tuple(listeners)
         self.limits = limits if limits is not None else CoreLimits()
@@ -214,6 +239,12 @@ class Core(abc.ABC):
     def totals(self) -> Totals:
         """Return what all processes have counted of methods and incidents; nothing without a tally. Not to be called on the loop."""
         return self.tally.totals() if self.tally is not None else Totals()
+
+    def processes(self) -> list[Process]:
+        """Return the processes that serve, by their numbers. Not to be called on the loop."""
+        calls = sum(counts.count for counts in self.totals().methods.values())
+        age = time.monotonic() - self._made
+        return [Process(self.number, os.getpid(), "serving", age, calls, 0, self.figures())]
 
     def ping(self, answer: Callable[[], None]) -> None:
         """Have the thread that sees to connections call something, soon: as long as it does not, it is held up.
