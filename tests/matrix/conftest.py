@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -54,7 +55,18 @@ class Modes(Plugin):
         return os.getpid()
 '''
 
-Launch = Callable[..., AbstractContextManager[str]]
+Launch = Callable[..., AbstractContextManager["Banner"]]
+
+
+class Banner(str):  # noqa: SLOT000 - there is one
+    """What a server has said when it was ready, and the number of its process."""
+
+    def __new__(cls, text: str, pid: int) -> Self:
+        made = super().__new__(cls, text)
+        made.pid = pid
+        return made
+
+    pid: int
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +77,7 @@ def launch() -> Launch:
     """
 
     @contextmanager
-    def start(core: str, folder: Path, urls: Sequence[str], *options: str) -> Iterator[str]:
+    def start(core: str, folder: Path, urls: Sequence[str], *options: str) -> Iterator[Banner]:
         (folder / "modes.py").write_text(PLUGIN)
         if not (folder / "server.pem").exists():
             (folder / "server.pem").write_text(CERTIFICATE)
@@ -80,7 +92,7 @@ def launch() -> Launch:
                 if "Ctrl-C" in line:
                     break
             try:
-                yield "".join(lines)
+                yield Banner("".join(lines), process.pid)
             finally:
                 process.terminate()
                 _, log = process.communicate(timeout=20)
