@@ -105,11 +105,20 @@ OTHERS = {
     "client.ca": ("c.pem", "c.pem"),
     "listen.mode": ("660", "660"),
     "server.plugins": (("a.py", "b.py"), "a.py,b.py"),
+    "authentication.chain": (("token", "unix"), "token,unix"),
+    "authentication.password_file": ("c.pem", "c.pem"),
+    "authentication.certificate_name": ("subject", "subject"),
+    "authentication.proxies": (("192.0.2.1", "unix"), "192.0.2.1,unix"),
 }
 
 
 _HTTPS = {"listen.url": "https://127.0.0.1:1", "listen.certificate": "c.pem"}
-COMPANY = {  # what a key makes sense with only
+_PROXY: dict[str, Any] = {
+    "authentication.chain": ["proxy"],
+    "authentication.proxies": ["unix"],
+    "authentication.proxy_user": "x-user",
+}
+COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "listen.certificate": {"listen.url": "https://127.0.0.1:1"},
     "listen.key": _HTTPS,
     "listen.client_ca": {**_HTTPS, "listen.client_certificate": "required"},
@@ -118,6 +127,7 @@ COMPANY = {  # what a key makes sense with only
     "listen.minimum_tls": _HTTPS,
     "listen.mode": {"listen.url": "unix+http:///tmp/s"},
     "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
+    **{f"authentication.{name}": _PROXY for name in ("proxies", "proxy_user", "proxy_groups", "proxy_dn")},
     "process.take_over": {"process.control": "/run/control.sock"},
 }
 
@@ -137,13 +147,15 @@ def test_every_key_can_be_given_in_the_file_by_the_environment_and_as_an_option(
         holder = getattr(settings, key.section)
         return getattr(holder if hasattr(holder, key.name) else settings.core_limits, key.name)
 
-    company = COMPANY.get(path, {})
+    company = {other: value for other, value in COMPANY.get(path, {}).items() if other != path}
     lines = [f"{keys()[other].name} = {toml(text)}" for other, text in company.items()]
     if company and next(iter(company)).startswith("listen.") and key.section != "listen":
         lines.insert(0, "[[listen]]")
     file = write("\n".join([section.table, f"{key.name} = {toml(value)}", *lines]), "one.toml")
     assert found(load_settings(file=file, environment={})) == value
-    variables = {keys()[other].variable: text for other, text in company.items()}
+    variables = {
+        keys()[other].variable: one if isinstance(one, str) else ",".join(one) for other, one in company.items()
+    }
     assert found(load_settings(environment={**variables, key.variable: text})) == value
     option = list(value) if isinstance(value, tuple) else value if isinstance(value, bool) else text
     assert found(load_settings(options={**company, path: option}, environment={})) == value

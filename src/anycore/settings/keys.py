@@ -15,6 +15,7 @@ from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleTy
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
+from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.tables import (
     ClientSettings,
     DiscoverySettings,
@@ -30,7 +31,7 @@ STANDARD_STREAM: Final = "-"
 """What stands for a standard stream where a file is expected."""
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
 _MOST: Final = 2**31 - 1
-_FROM_ZERO: Final = frozenset({"limits.compress_above", "limits.backlog"})
+_FROM_ZERO: Final = frozenset({"limits.compress_above", "limits.backlog", "authentication.attempts"})
 _AT_MOST: Final = {"limits.depth": 500}  # well under the depth at which Python itself gives up
 
 
@@ -66,6 +67,7 @@ SECTIONS: Final = (
     Section("server", (ServerSettings,), "", "", "Server"),
     Section("listen", (ListenSettings,), "LISTEN_", "", "Listeners"),
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
+    Section("authentication", (AuthenticationSettings,), "AUTHENTICATION_", "authentication-", "Authentication"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
     Section("discovery", (DiscoverySettings,), "DISCOVERY_", "", "Discovery"),
     Section("process", (ProcessSettings,), "PROCESS_", "", "Process"),

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
+from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.urls import ListenAddress, parse_listen_url
 
 DEFAULT_URL = "http://127.0.0.1:6789"
@@ -195,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen: The tables `[[listen]]`.
         limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
         core_limits: The part of the table `[limits]` that the core keeps.
+        authentication: The table `[authentication]`.
         rpyc: The table `[rpyc]`.
         discovery: The table `[discovery]`.
         process: The table `[process]`.
@@ -209,6 +211,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     limits: Limits = Limits()
     core_limits: CoreLimits = CoreLimits()
+    authentication: AuthenticationSettings = AuthenticationSettings()
     rpyc: RpycSettings = RpycSettings()
     discovery: DiscoverySettings = DiscoverySettings()
     process: ProcessSettings = ProcessSettings()

@@ -1,0 +1,171 @@
+"""The chain of authenticators of a server, made from its settings. What each of them does is in `identity`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anycore.identity.chain import GuardedChain
+from anycore.identity.throttle import Throttle
+from anycore.kernel.authentication import Authenticator
+from anycore.server.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anycore.kernel.call import Credentials, Identity, Peer
+    from anycore.kernel.incidents import Incidents
+    from anycore.kernel.registry import Registry
+    from anycore.settings.tables import Settings
+    from anycore.store.base import Store
+
+
+class Parts:
+    """What authenticators are made of.
+
+    Args:
+        settings: All settings.
+        registry: The plugins.
+        open_store: Returns the store; asked when something is looked up in it for the first time, in the process that does so.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, open_store: Callable[[], Store]) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.open_store = open_store
+        table = settings.authentication
+        self.throttle = Throttle(table.attempts, table.longest_wait)
+
+
+def build_chain(
+    settings: Settings, registry: Registry, incidents: Incidents, open_store: Callable[[], Store]
+) -> GuardedChain | None:
+    """Return the chain that the settings describe; None where it would let in everybody without a look.
+
+    Args:
+        settings: All settings.
+        registry: The plugins.
+        incidents: Where failures are counted.
+        open_store: Returns the store.
+
+    Raises:
+        StartupError: An authenticator cannot be made.
+    """
+    parts = Parts(settings, registry, open_store)
+    made = [BUILDERS[name](parts) for name in settings.authentication.chain if name in BUILDERS]
+    found = [one for one in made if one is not None]
+    if [one.name for one in found] == ["anonymous"]:
+        return None
+    return GuardedChain(found, parts.throttle, incidents)
+
+
+def proxied_fields(settings: Settings) -> tuple[str, ...]:
+    """Return the header fields in which a proxy says who called it, in lower case; none where no proxy is believed."""
+    return _proxy_headers(settings).names() if "proxy" in settings.authentication.chain else ()
+
+
+def _certificate(parts: Parts) -> Authenticator:
+    from anycore.identity.certificate import CertificateAuthenticator
+
+    return CertificateAuthenticator(parts.settings.authentication.certificate_name)
+
+
+def _token(parts: Parts) -> Authenticator:
+    from anycore.identity.token import TokenAuthenticator
+    from anycore.identity.tokens import Tokens
+
+    open_store = parts.open_store
+    return TokenAuthenticator(lambda: Tokens(open_store()), realm=parts.settings.authentication.realm)
+
+
+def _password(parts: Parts) -> Authenticator | None:
+    table = parts.settings.authentication
+    if not table.password_file:
+        return None
+    from anycore.identity.hashing import Checker
+    from anycore.identity.password import PasswordAuthenticator
+    from anycore.identity.password_file import PasswordFile, PasswordFileError
+
+    try:
+        file = PasswordFile(Path(table.password_file))
+    except PasswordFileError as error:
+        raise StartupError(str(error)) from error
+    return PasswordAuthenticator(
+        file, parts.throttle, realm=table.realm, cache_time=table.cache_time, checker=Checker(table.checks)
+    )
+
+
+def _unix(parts: Parts) -> Authenticator:
+    from anycore.identity.proxy import UNIX
+    from anycore.identity.unix import UnixAuthenticator
+
+    return UnixAuthenticator(proxied=UNIX in parts.settings.authentication.proxies)
+
+
+def _proxy(parts: Parts) -> Authenticator:
+    from anycore.identity.proxy import Proxies, ProxyAuthenticator
+
+    return ProxyAuthenticator(Proxies(parts.settings.authentication.proxies), _proxy_headers(parts.settings))
+
+
+def _proxy_headers(settings: Settings) -> Any:
+    from anycore.identity.proxy import ProxyHeaders
+
+    table = settings.authentication
+    return ProxyHeaders(table.proxy_user, table.proxy_groups, table.proxy_dn)
+
+
+def _anonymous(parts: Parts) -> Authenticator:  # noqa: ARG001 - as the others
+    from anycore.identity.anonymous import AnonymousAuthenticator
+
+    return AnonymousAuthenticator()
+
+
+def _plugin(parts: Parts) -> Authenticator:
+    return PluginAuthenticators(parts.registry)
+
+
+class PluginAuthenticators(Authenticator):
+    """The plugins that take on the role `Authenticator`, by their `order`, then by name.
+
+    Args:
+        registry: The plugins.
+    """
+
+    name = "plugin"
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._found: tuple[object, tuple[Authenticator, ...]] = (None, ())
+
+    def _all(self) -> tuple[Authenticator, ...]:
+        known, found = self._found
+        entries = self._registry.entries
+        if known is not entries:
+            found = self._registry.plugins_with(Authenticator)  # type: ignore[type-abstract]
+            self._found = (entries, found)
+        return found
+
+    def quick(self, peer: Peer, credentials: Credentials) -> bool:
+        """Tell whether none of them would take time."""
+        return all(one.quick(peer, credentials) for one in self._all())
+
+    def authenticate(self, peer: Peer, credentials: Credentials) -> Identity | None:
+        """Ask them in their order; see `Authenticator.authenticate`."""
+        for one in self._all():
+            identity = one.authenticate(peer, credentials)
+            if identity is not None:
+                return identity
+        return None
+
+
+BUILDERS: Final[dict[str, Callable[[Parts], Authenticator | None]]] = {
+    "certificate": _certificate,
+    "token": _token,
+    "password": _password,
+    "unix": _unix,
+    "proxy": _proxy,
+    "plugin": _plugin,
+    "anonymous": _anonymous,
+}
+"""What makes each authenticator, by its name in `chain`; what returns None is left out."""
