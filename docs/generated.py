@@ -17,11 +17,13 @@ import click
 from anycore.cli.exits import MEANINGS as EXITS
 from anycore.cli.options import SettingOption
 from anycore.cli.root import COMMANDS, main
+from anycore.kernel.debugging import Debugging
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.method import Method
 from anycore.kernel.registry import verify
 from anycore.settings.keys import SECTIONS, Key, of_section
 from anycore.settings.values import expected, toml
+from anycore.services.debug import Debug
 from anycore.services.system import System
 from anycore.wire import faults
 
@@ -117,8 +119,10 @@ def server_methods() -> str:
 
 
 def system_methods() -> tuple[Method, ...]:
-    """Return the methods of the plugin `system`."""
-    return verify(System(Kernel(), lambda coroutine: coroutine), "anycore").methods
+    """Return the methods of the plugins that are part of every server."""
+    kernel = Kernel()
+    bundled = (System(kernel, lambda coroutine: coroutine), Debug(Debugging(kernel, lambda _topic, _payload: None)))
+    return tuple(method for plugin in bundled for method in verify(plugin, "anycore").methods)
 
 
 def _method(method: Method) -> str:

@@ -474,3 +474,21 @@ def test_one_result_of_a_multicall_that_cannot_be_carried_leaves_the_others_alon
         assert first == third == [1]
         assert second["faultCode"] == RESULT_NOT_ENCODABLE
         assert "deep[0]" in second["faultString"]
+
+
+def test_a_request_that_its_sender_names_has_that_name_in_the_answer_and_in_every_call(talk: Begin) -> None:
+    peer = talk()
+    seen: list[str] = []
+    kernel = peer.conversation.site.handler.kernel
+    kernel.observers = (lambda call, _outcome, _ns: seen.append(call.id),)
+    for body, name in ((call("kit.add", 1, 2), "trace-7"), (f"[{call('kit.add', 1, 2)},{call('kit.echo', 1)}]", "t/8")):
+        (response,) = peer.ask(post(body, X_Request_Id=name))
+        assert response.headers["x-request-id"] == name
+    assert seen == ["trace-7", "t/8", "t/8"]
+
+
+@pytest.mark.parametrize("name", ["two words", "x" * 129, "caf\xe9"])
+def test_a_name_that_could_not_be_logged_is_not_taken(talk: Begin, name: str) -> None:
+    (response,) = talk().ask(post(call("kit.add", 1, 2), X_Request_Id=name))
+    assert response.status == 200
+    assert "x-request-id" not in response.headers

@@ -19,7 +19,8 @@ from anycore.server.announcement import Announcement
 
 _log = logging.getLogger("anycore.server")
 _WIDE = 44
-_BUNDLED = "system"
+_BUNDLED = "anycore"
+"""The origin of what comes with the server."""
 
 
 class _Console(Console):
@@ -58,14 +59,15 @@ def lines(announcement: Announcement) -> Iterator[Text]:
     for url, wires in announcement.listeners:
         yield Text.assemble("  ", (url.ljust(width), "bold cyan"), "  ", ", ".join(wires))
     yield Text()
-    yield from plugin_lines([plugin for plugin in announcement.plugins if plugin[0] != _BUNDLED])
-    if all(name == _BUNDLED for name, _, _ in announcement.plugins):
+    yield from plugin_lines([plugin for plugin in announcement.plugins if plugin[1] != _BUNDLED])
+    if all(origin == _BUNDLED for _, origin, _ in announcement.plugins):
         yield Text("No plugins were named. `anycore new plugin NAME` makes one, `anycore serve NAME.py` serves it.")
         yield Text()
-    bundled = [len(methods) for name, _, methods in announcement.plugins if name == _BUNDLED]
+    bundled = {name: len(methods) for name, origin, methods in announcement.plugins if origin == _BUNDLED}
     if bundled:
-        text = f"  comes with the server: {bundled[0]} methods; `anycore methods URL` lists all that can be called"
-        yield Text.assemble("  ", (_BUNDLED, "bold"), (text, "dim"), overflow="ellipsis")
+        come = "comes" if len(bundled) == 1 else "come"
+        text = f"  {come} with the server: {sum(bundled.values())} methods; `anycore methods URL` lists all that can be called"
+        yield Text.assemble("  ", (", ".join(sorted(bundled)), "bold"), (text, "dim"), overflow="ellipsis")
         yield Text()
     if announcement.sample:
         yield Text("Try it from another terminal:")

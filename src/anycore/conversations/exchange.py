@@ -34,12 +34,14 @@ class Exchange:
         credentials: What the request presents.
         identity: Who sent it, once that is known; where it is not, the kernel finds it out with each call.
         refusal: Why nobody knows who sent it.
+        greeting: Header fields for the sender, from whoever knows it, besides `headers`.
     """
 
     __slots__ = (
         "body",
         "close",
         "credentials",
+        "greeting",
         "headers",
         "identity",
         "peer",
@@ -55,6 +57,7 @@ class Exchange:
         self.credentials: Credentials = NO_CREDENTIALS
         self.identity: Identity = UNIDENTIFIED
         self.refusal: AuthenticationFault | None = None
+        self.greeting: Headers = ()
         self.pending = 0
         self.status = 204
         self.headers: Headers = ()

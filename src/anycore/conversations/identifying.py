@@ -101,10 +101,12 @@ def identify(exchange: Exchange, chain: Chain) -> None:
     """Find out who sent a request, or why nobody knows.
 
     Args:
-        exchange: The request; its identity or its refusal is set.
+        exchange: The request; its identity or its refusal is set, and what greets the sender.
         chain: Finds it out.
     """
     try:
         exchange.identity = chain.authenticate(exchange.peer, exchange.credentials)
+        if chain.welcome is not None:
+            exchange.greeting = chain.welcome(exchange.peer, exchange.credentials, exchange.identity)
     except AuthenticationFault as fault:
         exchange.refusal = fault

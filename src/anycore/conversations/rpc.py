@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import re
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.conversations")
 _LONGEST: Final = 10.0**9  # seconds; a peer may write any number, and clocks do not take every one
+REQUEST_ID: Final = "X-Request-Id"
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _INLINE_BYTES: Final = 64 * 1024
 """Bodies above this size are decoded and compressed in a worker thread, so that the event loop goes on."""
 
@@ -109,19 +112,23 @@ class RpcExchange(Exchange):
         if self.refusal is not None:
             return self._refused(entries, self.refusal)
         assert self.request is not None
-        deadline = handler.deadline(self.request.headers.get("request-timeout"))
+        headers = self.request.headers
+        deadline = handler.deadline(headers.get("request-timeout"))
+        self.fields = named = _request_id(headers["x-request-id"]) if "x-request-id" in headers else ()
         if not self.batch:
             name, params, tag = entries[0]
             if type(params) is list:
-                self.pieces, self.missing, self.served, self.fields = [None], 1, False, ()
+                self.pieces, self.missing, self.served = [None], 1, False
                 call = Call(name, params, None, self.peer, form.wire, deadline, self.credentials, self.identity)
+                if named:
+                    call.request_id = named[0][1]
                 return (CallJob(self, 0, call, tag, handler.kernel),)
         return self._several(entries, deadline)
 
     def _several(self, entries: list[tuple[str, Any, Any]], deadline: float | None) -> Sequence[Job]:
         wire, peer, kernel = self.form.wire, self.peer, self.handler.kernel
         jobs: list[Job] = []
-        self.pieces, self.fields = [None] * len(entries), ()
+        self.pieces = [None] * len(entries)
         for index, (name, params, tag) in enumerate(entries):
             if isinstance(params, Fault):
                 self.pieces[index] = self.form.encode(Outcome(fault=params), tag)
@@ -129,6 +136,8 @@ class RpcExchange(Exchange):
                 continue
             args, kwargs = ((), params) if isinstance(params, dict) else (params, None)
             call = Call(name, args, kwargs, peer, wire, deadline, self.credentials, self.identity)
+            if self.fields:
+                call.request_id = self.fields[0][1]
             jobs.append(CallJob(self, index, call, tag, kernel))
         self.missing = len(jobs)
         self.served = not jobs
@@ -168,9 +177,14 @@ class RpcExchange(Exchange):
             self.reply(503, body, self.form.content_type, RETRY)
         elif body:
             self.status, self.body, self.headers = 200, body, self.form.headers
-        if self.fields:
-            self.headers = (*self.headers, *self.fields)
+        if self.fields or self.greeting:
+            self.headers = (*self.headers, *self.fields, *self.greeting)
         return NO_JOBS if len(body) < self.handler.limits.compress_above else self.handler.compress(self)
+
+
+def _request_id(given: str) -> Headers:
+    """Return the field by which the answer names the request as its sender does, if that is a name that can be logged."""
+    return ((REQUEST_ID, given),) if _REQUEST_ID.fullmatch(given) else ()
 
 
 class DecodeJob(ExchangeJob):
@@ -280,6 +294,7 @@ class CallJob(ExchangeJob):
         exchange.missing -= 1
         if self.call.reply_headers:
             exchange.fields += self.call.reply_headers
+            exchange.greeting = ()  # a method that says what the sender gets has the last word
         return NO_JOBS if exchange.missing else exchange.complete()
 
 

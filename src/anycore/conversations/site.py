@@ -139,7 +139,9 @@ class HttpSite:
         try:
             return self._starts[headers]
         except KeyError:
-            made = self._starts[headers] = usual_start((*headers, ("Date", date)))
+            made = usual_start((*headers, ("Date", date)))
+            if len(self._starts) < _REMEMBERED:  # some headers are of one answer only
+                self._starts[headers] = made
             return made
 
     def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -17,6 +15,8 @@ from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite
 from anycore.cores import Listener, load_core
 from anycore.cores.base import UnservableError
+from anycore.kernel import debugging
+from anycore.kernel.debugging import Debugging
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
@@ -25,12 +25,16 @@ from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.certificates import Certificates
 from anycore.server.errors import StartupError
+from anycore.server.inherited import Inherited, Passed
 from anycore.server.introduction import introduce
 from anycore.server.listeners import bind, bound_url, release
 from anycore.server.logs.access import AccessLog
 from anycore.server.parts import parts_of
 from anycore.server.plugins import Plugins
+from anycore.server.reconfigure import Reloaded, prepare_core, prepare_debugging, prepare_listeners, reload
+from anycore.server.signals import install
 from anycore.server.tls import tls_context
+from anycore.services.debug import Debug
 from anycore.services.system import System
 
 if TYPE_CHECKING:
@@ -57,6 +61,15 @@ class Server:
         settings: Everything that can be set.
         announce: Called once when the server is ready, with what there is to say about it.
         core: Makes the core; the one that the settings name when left out.
+        inherited: Sockets that somebody else has opened for the listeners.
+        reread: Reads the settings again, for `reload`; without it, settings do not change.
+
+    Attributes:
+        settings: The settings that are in force.
+        preparers: What settings are shown to before they come into force. Each raises `StartupError` if they are wrong, or returns what to
+            do when they are right.
+        on_reload: Called with False before settings are read again, and with True after.
+        on_stop: Called when the server is told to stop, from whatever thread or signal handler that happens in.
     """
 
     def __init__(
@@ -64,11 +77,19 @@ class Server:
         settings: Settings,
         announce: Callable[[Announcement], None] = lambda _: None,
         core: Callable[[Sequence[Listener], CoreLimits], Core] | None = None,
+        inherited: Inherited | None = None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.reread = reread or (lambda: settings)
+        self.preparers = [prepare_listeners, prepare_core, prepare_debugging]
+        self.on_reload: Callable[[bool], None] = lambda _: None
+        self.on_stop: Callable[[], None] = lambda: None
         self._announce = announce
         self._ready = False
-        self._sockets: list[tuple[ListenSettings, socket.socket]] = []
+        self._reloading = threading.Lock()
+        self._inherited = inherited or Inherited()
+        self._sockets: list[tuple[ListenSettings, Passed]] = []
         self.urls: list[str] = []
         self.kernel = Kernel(debug=settings.server.debug)
         if settings.log.access:
@@ -84,8 +105,10 @@ class Server:
             self.plugins.load()
             self.core = core(listeners, settings.core_limits)
             self.core.tally = Tally(self.kernel.registry, self.incidents)
+            self.debugging = Debugging(self.kernel, self.core.publish)
+            self.core.on(debugging.TOPIC, self.debugging.apply)
         except BaseException as error:
-            self._release()
+            self.release()
             if isinstance(error, LookupError):
                 raise StartupError(str(error.args[0])) from error
             if isinstance(error, (PluginRefusedError, UnservableError)):
@@ -101,7 +124,22 @@ class Server:
     @property
     def listening(self) -> list[tuple[ListenSettings, socket.socket]]:
         """The listeners, bound."""
-        return list(self._sockets)
+        return [(settings, passed.socket) for settings, passed in self._sockets]
+
+    @property
+    def passed(self) -> list[Passed]:
+        """The sockets, for another server to take."""
+        return [passed for _, passed in self._sockets]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves, and was neither told to stop nor replaced."""
+        return self._ready
+
+    @property
+    def retiring(self) -> bool:
+        """Whether another server has taken its place."""
+        return self.core.retiring
 
     def figures(self) -> Figures:
         """Return the connections and jobs of all processes of the server. Not to be called on the loop."""
@@ -117,35 +155,45 @@ class Server:
         try:
             for settings in listeners:
                 context = tls_context(settings)
-                bound = bind(settings)
-                self._sockets.append((settings, bound))
+                passed = self._inherited.take(settings) or Passed(settings.url, bind(settings))
+                bound = passed.socket
+                self._sockets.append((settings, passed))
                 self.urls.append(bound_url(settings, bound))
                 made.append(self._listener(settings, bound, context))
                 self.certificates.add(settings, made[-1])
+            self._inherited.finish()
         except StartupError:
-            self._release()
+            self.release()
             raise
         return made
 
     def _listener(self, settings: ListenSettings, bound: socket.socket, tls: ssl.SSLContext | None) -> Listener:
         files = (settings.certificate, settings.key or settings.certificate)
+        opener, site = self._opener(settings)
+        return Listener(bound, opener, self.urls[-1], tls, site, files)
+
+    def _opener(self, settings: ListenSettings) -> tuple[Callable[[Peer], Conversation], HttpSite | None]:
         if settings.address.protocol == "rpyc":
-            return Listener(bound, self._rpyc_opener(), self.urls[-1], tls, None, files)
+            return self._rpyc_opener(), None
         site = self.site(settings.allowed_hosts if settings.address.local or settings.hosts else None)
         pipeline = site.limits.pipeline
-        return Listener(
-            bound,
-            lambda peer: HttpConversation(peer, site, max_pipeline=pipeline),
-            self.urls[-1],
-            tls,
-            site,
-            files,
-        )
+        return lambda peer: HttpConversation(peer, site, max_pipeline=pipeline), site
+
+    def renew_listeners(self, contexts: Sequence[ssl.SSLContext | None]) -> None:
+        """Have new connections served as the present settings say.
+
+        Args:
+            contexts: The TLS context of each listener.
+        """
+        for settings, listener, context in zip(self.settings.listen, self.core.listeners, contexts, strict=True):
+            listener.open, listener.site = self._opener(settings)
+            listener.tls = context
+            self.certificates.change(settings, listener)
 
     def _rpyc_opener(self) -> Callable[[Peer], Conversation]:
-        bounds = self._settings.rpyc
-        config = {"max_objects": bounds.objects, "include_local_traceback": self._settings.server.debug}
-        call_time = self._settings.limits.call_time
+        bounds = self.settings.rpyc
+        config = {"max_objects": bounds.objects, "include_local_traceback": self.settings.server.debug}
+        call_time = self.settings.limits.call_time
 
         def open_conversation(peer: Peer) -> Conversation:
             return serve_root(
@@ -167,7 +215,7 @@ class Server:
         Args:
             hosts: Host names that requests may name; see `HttpSite`.
         """
-        about = {"version": version("anycore"), "core": self._settings.server.core}
+        about = {"version": version("anycore"), "core": self.settings.server.core}
         pages: dict[str, Page] = {
             "/": StatusPage(self.kernel, self._rows),
             "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about)),
@@ -176,7 +224,7 @@ class Server:
         }
         return HttpSite(
             self.kernel,
-            limits=self._settings.limits,
+            limits=self.settings.limits,
             incidents=self.incidents,
             pages=pages,
             hosts=hosts,
@@ -192,12 +240,13 @@ class Server:
             StartupError: When a plugin cannot be started.
         """
         if signals:
-            self._install_signals()
+            install(self, self.reload)
         parts = ExitStack()
 
         def startup() -> None:
-            self.plugins.start([verify(System(self.kernel, self._run_coroutine), "anycore")])
-            for part in parts_of(self, self._settings):
+            bundled = (System(self.kernel, self._run_coroutine), Debug(self.debugging))
+            self.plugins.start([verify(plugin, "anycore") for plugin in bundled])
+            for part in parts_of(self, self.settings):
                 part.start()
                 parts.callback(part.stop)
             self._ready = True
@@ -214,46 +263,44 @@ class Server:
         except PluginRefusedError as error:
             raise StartupError(str(error)) from error
         finally:
-            self._release()
+            self.release()
 
     def stop(self) -> None:
         """Stop accepting, finish what runs, and make `run` return. May be called from any thread."""
         self._ready = False
+        self.on_stop()
         self.core.stop()
 
-    def _install_signals(self) -> None:
-        def stop(number: int, _frame: object) -> None:
-            if self._ready:
-                _log.info("%s: finishing what runs", signal.Signals(number).name)
-                self.stop()
-            elif number == signal.SIGINT:
-                _log.warning("interrupted again: calls under way are cut off")
-                os._exit(130)
-            else:
-                self.core.stop()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self.reload())
+    def retire(self) -> None:
+        """Leave new callers to another server, which has the sockets, finish what runs, and make `run` return. May be called from any thread."""
+        self._ready = False
+        for passed in self.passed:
+            passed.keeps_file = True
+        self.core.retire()
 
     def reload(self) -> None:
-        """Load certificates, and every plugin that has a path, again, in a thread of its own; what cannot be loaded goes on as it is."""
+        """Do as `reload_now` does, in a thread of its own."""
+        threading.Thread(target=self.reload_now, name="anycore-reload", daemon=True).start()
 
-        def load() -> None:
-            self.certificates.reload()
-            self.plugins.reload(everything=True)
-
-        threading.Thread(target=load, name="anycore-reload", daemon=True).start()
+    def reload_now(self) -> Reloaded:
+        """Read the settings again, and load certificates and every plugin that has a path. What cannot be loaded goes on as it is."""
+        with self._reloading:
+            self.on_reload(False)  # noqa: FBT003
+            try:
+                return reload(self)
+            finally:
+                self.on_reload(True)  # noqa: FBT003
 
     def _introduction(self) -> Announcement:
-        first = self._settings.listen[0] if self._settings.listen else None
+        first = self.settings.listen[0] if self.settings.listen else None
         certificate = first.certificate if first is not None and first.address.tls else ""
         return introduce(self.core.name, self.urls, list(self.kernel.registry.entries.values()), certificate)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Close the sockets, where `run` has not done so."""
         while self._sockets:
-            release(*self._sockets.pop())
+            settings, passed = self._sockets.pop()
+            release(settings, passed.socket, keep_file=passed.keeps_file)
 
     def _rows(self) -> list[tuple[str, str]]:
         found = self.figures()

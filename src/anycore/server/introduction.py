@@ -52,8 +52,9 @@ def _line(method: Method) -> tuple[str, str, str]:
 def _sample(url: str, entries: Sequence[Entry], certificate: str) -> str:
     """Return a command that makes a call which is likely to please: of the operator's own plugins rather than of ours."""
     start = ["anycore", "call", *(["--ca", certificate] if certificate else []), url]
+    bundled = {entry.plugin.name for entry in entries if entry.origin == "anycore"}
     methods = [method for entry in entries for method in entry.methods]
-    methods.sort(key=lambda method: (method.plugin == "system", method.signature.least == 0))
+    methods.sort(key=lambda method: (method.plugin in bundled, method.signature.least == 0, method.plugin != "system"))
     for method in methods:
         needed = method.signature.positional[: method.signature.least]
         if not method.signature.required_by_name and all(parameter.annotation in _SAMPLES for parameter in needed):

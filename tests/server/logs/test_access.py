@@ -10,7 +10,6 @@ import pytest
 
 from anycore.kernel.call import Call, Identity, Outcome, Peer
 from anycore.server.errors import StartupError
-from anycore.server.logs import access
 from anycore.server.logs.access import AccessLog
 from anycore.wire.faults import Fault
 
@@ -56,7 +55,7 @@ def test_what_a_peer_sent_cannot_pretend_to_be_another_line(tmp_path: Path) -> N
 
 def test_a_file_that_was_moved_away_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(access.time, "time", lambda: clock[0])
+    monkeypatch.setattr("anycore.server.logs.access.time.time", lambda: clock[0])
     path = tmp_path / "access.log"
     log = AccessLog(str(path))
     for moved in (False, True, False):

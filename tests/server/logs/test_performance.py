@@ -48,7 +48,8 @@ def test_each_method_that_was_called_since_the_last_time_has_a_line(caplog: pyte
 
 
 def test_it_is_written_once_more_at_the_end_and_a_failure_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    counted, asked = Statistics(), []
+    counted = Statistics()
+    asked: list[None] = []
 
     def totals() -> Totals:
         asked.append(None)
