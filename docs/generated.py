@@ -21,10 +21,10 @@ from anycore.kernel.debugging import Debugging
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.method import Method
 from anycore.kernel.registry import verify
-from anycore.settings.keys import SECTIONS, Key, of_section
-from anycore.settings.values import expected, toml
 from anycore.services.debug import Debug
 from anycore.services.system import System
+from anycore.settings.keys import SECTIONS, Key, of_section
+from anycore.settings.values import expected, toml
 from anycore.wire import faults
 
 
