@@ -11,7 +11,7 @@ from anycore.wire.faults import AUTHENTICATION_FAILED, Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from anycore.kernel.call import Call, Credentials, Identity, Peer
+    from anycore.kernel.call import Credentials, Identity, Peer
 
 
 class AuthenticationFault(Fault):
@@ -77,13 +77,13 @@ class Chain:
         authenticators: The authenticators.
 
     Attributes:
-        welcome: Called with each call whose caller was found out, before it goes on; None for nothing. It may set what goes back
-            with the answer. It raises nothing but faults, and takes no time where `quick` said so.
+        welcome: Asked, once it is known who sent an HTTP request, for header fields that go back with the answer; None for none ever.
+            It raises nothing, and takes no time where `quick` said so.
     """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self.authenticators = tuple(authenticators)
-        self.welcome: Callable[[Call], None] | None = None
+        self.welcome: Callable[[Peer, Credentials, Identity], tuple[tuple[str, str], ...]] | None = None
         self._slow = tuple(one for one in self.authenticators if type(one).quick is not Authenticator.quick)
 
     @property

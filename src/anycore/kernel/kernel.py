@@ -152,12 +152,7 @@ class Kernel:
     def _authenticate(self, call: Call) -> Call:
         if call.identity is UNIDENTIFIED:
             chain = self.authentication
-            if chain is None:
-                call.identity = ANONYMOUS
-            else:
-                call.identity = chain.authenticate(call.peer, call.credentials)
-                if chain.welcome is not None:
-                    chain.welcome(call)
+            call.identity = ANONYMOUS if chain is None else chain.authenticate(call.peer, call.credentials)
         return call
 
     def _authorise(self, call: Call) -> Call:
