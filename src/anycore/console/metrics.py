@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import ExchangeJob
+from anycore.conversations.identifying import fail
 from anycore.kernel.call import Call, Mode
 from anycore.kernel.statistics import histogram
+from anycore.wire.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,9 +118,11 @@ class _MetricsJob(ExchangeJob):
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         page, exchange = self.page, self.exchange
-        decision = page.kernel.decide(Call(PERMISSION, peer=exchange.peer, wire="http"))
-        if not decision.allowed:
-            exchange.reply(403, f"the metrics are for those who may call {PERMISSION}\n")
+        call = Call(PERMISSION, peer=exchange.peer, wire="http", credentials=exchange.credentials)
+        try:
+            page.kernel.admit(call)
+        except Fault as fault:
+            fail(exchange, fault, call, page.kernel.authentication)
             return
         registry = CollectorRegistry(auto_describe=False)
         registry.register(page.metrics)

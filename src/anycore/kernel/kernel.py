@@ -134,6 +134,17 @@ class Kernel:
                 return Decision(allowed=False, reason=fault.message)
         return self.door.decide(call.identity, call.peer, call.name if name is None else name)
 
+    def admit(self, call: Call) -> None:
+        """Let a caller through the door, for something that is no call, as a page: find out who it is, and whether it may call the method.
+
+        Args:
+            call: The call that it would be.
+
+        Raises:
+            Fault: Nobody knows who it is, or it may not.
+        """
+        self._authorise(self._authenticate(call))
+
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
         methods = self.registry.methods
