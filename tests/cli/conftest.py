@@ -81,6 +81,8 @@ class Served:
             if "Ctrl-C" in line:
                 break
         found = re.search(r"http://127\.0\.0\.1:[1-9][0-9]*", self.banner)
+        if not found:
+            self.stop()
         assert found, self.banner + self.log.read_text()
         self.url = found[0]
         rpyc = re.search(r"rpyc://127\.0\.0\.1:[1-9][0-9]*", self.banner)
