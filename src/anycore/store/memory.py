@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from bisect import bisect_left, insort
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from anycore.store.base import (
-    MAX_KEY,
-    MAX_VALUE,
-    NAMESPACE_ROOM,
-    Change,
-    Store,
-    Transaction,
-    Watch,
-    after,
-    check_key,
-    check_ttl,
-    check_value,
-)
+from anycore.store.base import MAX_KEY, MAX_VALUE, NAMESPACE_ROOM, Change, Store, Transaction, Watch, check_key
 from anycore.store.errors import StoreError
+from anycore.store.pending import PendingTransaction
+from anycore.store.records import size_of, visible
 from anycore.store.usage import forget_removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-class _Record(NamedTuple):
-    value: bytes
-    ends: float  # seconds since the epoch
 
 
 class MemoryStore(Store):
@@ -46,12 +30,13 @@ class MemoryStore(Store):
         self.name = "memory:"
         self.max_key = MAX_KEY + NAMESPACE_ROOM
         self.max_value = max_value
-        self.clock = clock
         self.changed = threading.Condition()
         self.watches: list[_MemoryWatch] = []
-        self.records: dict[bytes, _Record] = {}
-        self.keys: list[bytes] = []
-        self.closed = False
+        self._clock = clock
+        self._records: dict[bytes, bytes] = {}
+        self._keys: list[bytes] = []
+        self._snapshots = 0  # transactions that read these two, which a commit then replaces instead of changing them
+        self._closed = False
         self._writing = threading.Lock()
         self._writer: int | None = None
 
@@ -59,43 +44,49 @@ class MemoryStore(Store):
         """Return the value of a key."""
         self.refuse_when_closed()
         check_key(key, self.max_key)
-        record = self.records.get(key)
-        return record.value if record is not None and record.ends > self.clock() else None
+        record = self._records.get(key)
+        return None if record is None else visible(record, self._clock())
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[Transaction]:
         """Return a transaction."""
         self.refuse_when_closed()
         if not write:
-            with self.changed:  # both of one state; a commit replaces them and changes neither
-                snapshot = _MemoryTransaction(self, self.records, self.keys, write=False)
-            yield snapshot
+            with self.changed:
+                snapshot = _MemoryTransaction(self, self._clock, self._records, self._keys, write=False)
+                self._snapshots += 1
+            try:
+                yield snapshot
+            finally:
+                snapshot.finish()
+                with self.changed:
+                    self._snapshots -= 1
             return
         if self._writer == threading.get_ident():
-            raise StoreError("memory: this thread is in a transaction already: use the transaction's methods")
+            raise StoreError("memory: this thread is in a transaction already: use the methods of that")
         with self._writing:
             self._writer = threading.get_ident()
+            made = _MemoryTransaction(self, self._clock, self._records, self._keys, write=True)
             try:
-                made = _MemoryTransaction(self, self.records, self.keys, write=True)
                 yield made
+                self.refuse_when_closed()
                 self._commit(made.pending)
             finally:
+                made.finish()
                 self._writer = None
 
-    def _commit(self, pending: dict[bytes, _Record | None]) -> None:
-        if not pending:
-            return
-        records, keys = dict(self.records), list(self.keys)
-        for key, record in pending.items():
-            if record is None:
-                if records.pop(key, None) is not None:
-                    del keys[bisect_left(keys, key)]
-            else:
-                if key not in records:
-                    insort(keys, key)
-                records[key] = record
+    def _commit(self, pending: dict[bytes, bytes | None]) -> None:
         with self.changed:
-            self.records, self.keys = records, keys
+            if self._snapshots:
+                self._records, self._keys = dict(self._records), list(self._keys)
+            for key, record in pending.items():
+                if record is None:
+                    if self._records.pop(key, None) is not None:
+                        del self._keys[bisect_left(self._keys, key)]
+                else:
+                    if key not in self._records:
+                        insort(self._keys, key)
+                    self._records[key] = record
             for watch in self.watches:
                 watch.changed.update(dict.fromkeys(key for key in pending if key.startswith(watch.prefix)))
             self.changed.notify_all()
@@ -107,10 +98,10 @@ class MemoryStore(Store):
 
     def expire(self) -> int:
         """Remove the keys whose time to live has ended."""
-        now = self.clock()
+        now = self._clock()
         with self.transaction() as transaction:
             assert isinstance(transaction, _MemoryTransaction)
-            ended = {key: len(record.value) for key, record in self.records.items() if record.ends <= now}
+            ended = {key: size_of(record) for key, record in self._records.items() if visible(record, now) is None}
             transaction.pending.update(dict.fromkeys(ended))
             forget_removed(transaction, ended)
         return len(ended)
@@ -118,75 +109,58 @@ class MemoryStore(Store):
     def figures(self) -> dict[str, int]:
         """Return how many keys there are, and how many bytes they and their values have."""
         self.refuse_when_closed()
-        records = self.records
-        return {"keys": len(records), "bytes": sum(len(key) + len(found.value) for key, found in records.items())}
+        records = self._records
+        return {"keys": len(records), "bytes": sum(len(key) + size_of(record) for key, record in records.items())}
 
     def close(self) -> None:
         """Close the store, and forget what is in it."""
         with self.changed:
-            self.closed = True
-            self.records, self.keys = {}, []
+            self._closed = True
+            self._records, self._keys = {}, []
             self.changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store has been closed."""
+        return self._closed
 
     def refuse_when_closed(self) -> None:
         """Raise StoreError when the store has been closed."""
-        if self.closed:
+        if self._closed:
             raise StoreError("memory: the store has been closed")
 
 
-class _MemoryTransaction(Transaction):
-    def __init__(self, store: MemoryStore, records: dict[bytes, _Record], keys: list[bytes], *, write: bool) -> None:
-        self._store = store
-        self._records = records
+class _MemoryTransaction(PendingTransaction):
+    def __init__(
+        self,
+        store: MemoryStore,
+        clock: Callable[[], float],
+        records: dict[bytes, bytes],
+        keys: list[bytes],
+        *,
+        write: bool,
+    ) -> None:
+        super().__init__(store, clock, write=write)
+        self._records: dict[bytes, bytes] | None = records
         self._keys = keys
-        self._write = write
-        self.pending: dict[bytes, _Record | None] = {}
 
-    def _find(self, key: bytes) -> _Record | None:
-        check_key(key, self._store.max_key)
-        return self.pending[key] if key in self.pending else self._records.get(key)
+    def _stored(self, key: bytes) -> bytes | None:
+        return self._now().get(key)
 
-    def get(self, key: bytes) -> bytes | None:
-        record = self._find(key)
-        return record.value if record is not None and record.ends > self._store.clock() else None
-
-    def taken(self, key: bytes) -> int | None:
-        record = self._find(key)
-        return None if record is None else len(record.value)
-
-    def put(self, key: bytes, value: bytes, *, ttl: float | None = None) -> None:
-        self._refuse_when_reading()
-        check_key(key, self._store.max_key)
-        check_value(key, value, self._store.max_value)
-        if ttl is not None:
-            check_ttl(key, ttl)
-        self.pending[key] = _Record(value, math.inf if ttl is None else self._store.clock() + ttl)
-
-    def delete(self, key: bytes) -> bool:
-        self._refuse_when_reading()
-        there = self.get(key) is not None
-        self.pending[key] = None
-        return there
-
-    def scan(
-        self, prefix: bytes = b"", *, start: bytes = b"", limit: int | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        end = after(prefix)
-        first = max(prefix, start)
+    def _stored_from(self, first: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        self._now()
         low = bisect_left(self._keys, first)
-        keys = self._keys[low : None if end is None else bisect_left(self._keys, end)]
-        added = {key for key in self.pending if key >= first and key.startswith(prefix)}
-        for key in sorted(added.union(keys)) if added else keys:
-            if limit is not None and limit <= 0:
-                return
-            value = self.get(key)
-            if value is not None:
-                limit = None if limit is None else limit - 1
-                yield key, value
+        high = len(self._keys) if end is None else bisect_left(self._keys, end)
+        return ((key, self._now()[key]) for key in self._keys[low:high])
 
-    def _refuse_when_reading(self) -> None:
-        if not self._write:
-            raise StoreError("memory: this transaction only reads: make it with transaction(write=True)")
+    def _now(self) -> dict[bytes, bytes]:
+        if self._records is None:
+            raise StoreError("memory: this transaction has ended: make another one with transaction()")
+        return self._records
+
+    def finish(self) -> None:
+        self._finish()
+        self._records = None
 
 
 class _MemoryWatch(Watch):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from anycore.store.base import Store
 
 STORES: Final[dict[str, str]] = {
-    "lmdb": "anycore.store.lmdb:open_url",
+    "lmdb": "anycore.store.lmdb.store:open_url",
     "memory": "anycore.store.memory:open_url",
 }
 """What opens the stores of a scheme, as `module:attribute`; it is called with what comes after the colon of the URL."""

@@ -1,0 +1,188 @@
+"""A transaction of an LMDB store: what it reads comes from LMDB's transaction, what it writes goes there at its end, all at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import lmdb
+
+from anycore.store.errors import StoreError
+from anycore.store.lmdb.changes import note
+from anycore.store.pending import PendingTransaction
+from anycore.store.records import STAYS, end_of, index_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from anycore.store.base import Store
+    from anycore.store.lmdb.environment import Environment
+
+
+class LmdbTransaction(PendingTransaction):
+    """A transaction; also the `with` statement's context.
+
+    Args:
+        store: The store.
+        environment: Its map.
+        clock: Tells the time, in seconds since the epoch.
+        write: Whether it may write.
+
+    Attributes:
+        stale_ends: Index entries to be removed with it whose record has been replaced.
+    """
+
+    def __init__(self, store: Store, environment: Environment, clock: Callable[[], float], *, write: bool) -> None:
+        super().__init__(store, clock, write=write)
+        self._environment = environment
+        self._write = write
+        self._thread = 0
+        self._active: list[None] = []
+        self._inner: Any = None
+        self.stale_ends: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        environment = self._environment
+        self._thread = threading.get_ident()
+        if self._write:
+            environment.hold_write_lock()
+            try:
+                environment.make_room()
+                self._begin()
+            except BaseException:
+                environment.release_write_lock()
+                raise
+        else:
+            self._begin()
+            environment.count_reader(self._thread, 1)
+        return self
+
+    def _begin(self) -> None:
+        self._inner = self._environment.start(write=self._write)
+        self._active = self._environment.active
+
+    def _end(self) -> None:
+        """Leave LMDB's transaction, undone unless it has been committed."""
+        inner, self._inner = self._inner, None
+        inner.abort()
+        self._active.pop()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        environment, pending = self._environment, self.pending
+        if self._active is not environment.active:
+            raise StoreError(
+                f"{self._name}: the process was forked in a transaction, which is its parent's: leave it alone"
+            )
+        self._finish()
+        if not self._write:
+            self._end()
+            environment.count_reader(self._thread, -1)
+            return
+        try:
+            if kind is None and (pending or self.stale_ends):
+                self._commit(pending)
+        finally:
+            if self._inner is not None:
+                self._end()
+            environment.release_write_lock()
+        if kind is None and (pending or self.stale_ends):
+            with environment.changed:
+                environment.changed.notify_all()
+
+    def _commit(self, pending: dict[bytes, bytes | None]) -> None:
+        while True:
+            number = self._inner.id()
+            try:
+                self._apply(pending)
+                self._inner.commit()
+                return
+            except lmdb.MapFullError as error:
+                self._end()
+                if not self._environment.larger(removing=not any(pending.values())):
+                    raise self._environment.explain(error) from error
+            except lmdb.Error as error:
+                raise self._environment.explain(error) from error
+            self._begin()
+            if self.has_read and self._inner.id() != number:
+                raise StoreError(
+                    f"{self._name}: another process wrote while room was made for this transaction, of which nothing has been stored: "
+                    "do it again"
+                )
+
+    def _apply(self, pending: dict[bytes, bytes | None]) -> None:
+        """Write into LMDB's transaction; what goes wrong here leaves nothing behind, as it is never committed."""
+        inner, environment = self._inner, self._environment
+        removed = [key for key, record in pending.items() if record is None]
+        ending = [key for key, record in pending.items() if record is not None and record[:1] != STAYS]
+        for key in removed + ending:
+            self._forget_end(key)
+        for key in removed:
+            inner.delete(key)
+        puts = [item for item in pending.items() if item[1] is not None] if removed else pending.items()
+        if len(pending) == 1 and not removed:
+            inner.put(*next(iter(puts)))
+        else:
+            with inner.cursor() as cursor:
+                cursor.putmulti(puts)
+        for key in ending:
+            end = end_of(pending[key] or b"")
+            assert end is not None
+            inner.put(index_key(end, key), b"", db=environment.ends)
+        for entry in self.stale_ends:
+            inner.delete(entry, db=environment.ends)
+        if pending:
+            note(inner, environment.changes, pending)
+
+    def _forget_end(self, key: bytes) -> None:
+        """Remove the index entry of a record that is to go. One that is only replaced by another that stays keeps it until then."""
+        old = self._inner.get(key)
+        end = None if old is None else end_of(old)
+        if end is not None:
+            self._inner.delete(index_key(end, key), db=self._environment.ends)
+
+    def _stored(self, key: bytes) -> bytes | None:
+        try:
+            found: bytes | None = self.inner.get(key)
+        except lmdb.Error as error:
+            raise self._environment.explain(error) from error
+        return found
+
+    def _stored_from(self, first: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            with self.inner.cursor() as cursor:
+                if not (cursor.set_range(first) if first else cursor.first()):
+                    return
+                for key, record in cursor:
+                    if end is not None and key >= end:
+                        return
+                    yield key, record
+        except lmdb.Error as error:
+            raise self._environment.explain(error) from error
+
+    @property
+    def inner(self) -> Any:
+        """LMDB's transaction.
+
+        Raises:
+            StoreError: When it has ended.
+        """
+        if self._inner is None:
+            raise StoreError(f"{self._name}: this transaction has ended: make another one with transaction()")
+        return self._inner
+
+    def ended(self, now: int) -> Iterator[tuple[bytes, bytes | None]]:
+        """Return what the index says has ended: the entry, and the key of the record where it is right, or None.
+
+        Args:
+            now: The time, in microseconds since the epoch.
+        """
+        with self.inner.cursor(self._environment.ends) as cursor:
+            for entry in cursor.iternext(keys=True, values=False):
+                if int.from_bytes(entry[:8], "big") > now:
+                    return
+                record = self._stored(entry[8:])
+                right = record is not None and end_of(record) == int.from_bytes(entry[:8], "big")
+                yield entry, entry[8:] if right else None
