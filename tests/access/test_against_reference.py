@@ -149,3 +149,24 @@ def test_patterns_agree_with_the_interpreter_on_random_names(reference: ModuleTy
             name = "".join(chance.choices("ab.", k=chance.randint(0, 9)))
             found = matcher.decide(ANONYMOUS, Peer(), name) is not NO_OPINION
             assert found is reference.fits(pattern, name, ".", exact), (pattern, name, exact)
+
+
+def test_nobody_whom_a_rule_allows_anything_is_turned_away() -> None:
+    chance = random.Random(8)
+    turned = 0
+    for _ in range(2000):
+        rules = tuple(random_rule(chance) for _ in range(chance.choice([1, 2, 3])))
+        matcher = Matcher([RuleSet(name="", sections=(rules,), groups=GROUPS)], clock=lambda: 120.0)
+        peer = chance.choice(PEERS)
+        if not matcher.turns_away(peer):
+            continue
+        turned += 1
+        for identity in IDENTITIES:
+            for name in NAMES:
+                decision = matcher.decide(identity, peer, name)
+                assert not decision.allowed
+                assert decision is not NO_OPINION or not matcher.default(peer).allowed
+            for path in PATHS:
+                assert not matcher.decide_file(identity, peer, "/" + path, write=False).allowed
+                assert not matcher.decide_file(identity, peer, "/" + path, write=True).allowed
+    assert turned > 50

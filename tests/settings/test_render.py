@@ -104,3 +104,17 @@ def same(one: Any, other: Any) -> bool:
 @given(st.text(), values)
 def test_any_value_is_written_so_that_it_is_read_again(name: str, value: Any) -> None:
     assert same(tomllib.loads(f"{bare(name)} = {toml(value)}\n"), {name: value})
+
+
+def test_rules_are_written_as_they_were() -> None:
+    Path("one.toml").write_text(
+        '[access]\ndefault = "deny"\n[access.groups]\nops = ["cn:alice"]\n'
+        '[[access.rule]]\nallow = ["a.*"]\nto = ["group:ops"]\nvalid_until = 2030-01-01T00:00:00Z\n'
+        '[[access.rule]]\ndeny_read = ["/x"]\nto = ["*"]\n'
+    )
+    once = load_settings(file="one.toml", environment={})
+    Path("two.toml").write_text(render(once))
+    again = load_settings(file="two.toml", environment={})
+    assert again.rules == once.rules
+    assert again.access == once.access
+    assert len(again.rules["rule"]) == 2

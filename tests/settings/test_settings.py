@@ -109,6 +109,9 @@ OTHERS = {
     "authentication.password_file": ("c.pem", "c.pem"),
     "authentication.certificate_name": ("subject", "subject"),
     "authentication.proxies": (("192.0.2.1", "unix"), "192.0.2.1,unix"),
+    "access.file": ("empty.toml", "empty.toml"),
+    "access.clarens": (("empty.ini", "empty.toml"), "empty.ini,empty.toml"),
+    "access.bcfg2": ("ACL", "ACL"),
 }
 
 
@@ -151,6 +154,10 @@ def test_every_key_can_be_given_in_the_file_by_the_environment_and_as_an_option(
     lines = [f"{keys()[other].name} = {toml(text)}" for other, text in company.items()]
     if company and next(iter(company)).startswith("listen.") and key.section != "listen":
         lines.insert(0, "[[listen]]")
+    for name in ("empty.toml", "empty.ini"):
+        write("", name)
+    Path("ACL").mkdir()
+    write("<ACL/>", "ACL/ip.xml")
     file = write("\n".join([section.table, f"{key.name} = {toml(value)}", *lines]), "one.toml")
     assert found(load_settings(file=file, environment={})) == value
     variables = {

@@ -17,7 +17,7 @@ from anycore.access.model import Effect, Kind, RuleSet
 from anycore.access.paths import PathRefusedError, normalise
 from anycore.access.patterns import MAX_NAME
 from anycore.access.section import Entry, Section
-from anycore.access.subjects import LOCAL, Networks, of_address, subjects_of
+from anycore.access.subjects import EVERYBODY, LOCAL, Networks, of_address, subjects_of
 from anycore.kernel.policy import NO_OPINION, AccessPolicy, Decision, by_default
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Matcher(AccessPolicy):
         subjects = {subject for entry in entries for subject in entry.subjects}
         subjects |= {one for entry in entries for wanted, _ in entry.conditions for one in wanted}
         self._networks = Networks(subjects)
-        self.by_address = any(map(of_address, subjects - {"*"})) or any(e.effect is Effect.DENY for e in entries)
+        self.by_address = any(map(of_address, subjects - {EVERYBODY})) or any(e.effect is Effect.DENY for e in entries)
         self.has_attributes = any(s.entries for sections in self.compiled[Kind.ATTRIBUTE] for s in sections)
         self._turns = sorted({t for e in entries for t in (e.start, e.end)} - {inf, -inf})
         self._since, self._until = inf, -inf
@@ -132,12 +132,36 @@ class Matcher(AccessPolicy):
         key = (method, address)
         found = answers.get(key)
         if found is None:
-            found = self._ask_about_address(method, address | {"*"})
+            found = self._ask_about_address(method, address | {EVERYBODY})
             if len(answers) >= _REMEMBERED:
                 answers.clear()
             if len(method) <= MAX_NAME:
                 answers[key] = found
         return None if found is _DEPENDS else found
+
+    def turns_away(self, peer: Peer) -> bool:
+        """Tell whether nobody at an address may call, read or write anything, whoever it is. Other policies are not asked.
+
+        Args:
+            peer: Where somebody is.
+        """
+        if self._turns:
+            self._watch_the_time()
+        answers, address = self._answers, self._address(peer)
+        found = answers.get(address)
+        if found is None:
+            everybody = address | {EVERYBODY}
+            now = self._clock() if self._turns else 0.0
+            away = all(
+                any(_denies_all(sections, everybody, now) for sections in self.compiled[kind])
+                or (
+                    not self.default(peer).allowed
+                    and not any(_may_allow(sections, everybody, now) for sections in self.compiled[kind])
+                )
+                for kind in (Kind.CALL, Kind.READ, Kind.WRITE)
+            )
+            found = answers[address] = Decision(allowed=not away, reason="")
+        return not found.allowed
 
     def decide_file(self, identity: Identity, peer: Peer, path: str, *, write: bool) -> Decision:
         """Decide whether a caller may read or write a file.
@@ -258,6 +282,30 @@ def _by_address(sections: Sequence[Section], name: str, address: _Address, now: 
             else:
                 return _DEPENDS if denies_some and entry.effect is Effect.ALLOW else entry.decision
     return NO_OPINION
+
+
+def _denies_all(sections: Sequence[Section], address: _Address, now: float) -> bool:
+    """Tell whether one set of rules denies everything to everybody at an address, before a rule that could allow somebody something."""
+    for section in sections:
+        everything = section.everything()
+        for position, entry in enumerate(section.entries):
+            if not entry.in_force(now):
+                continue
+            settled = _settled(entry, address)
+            if settled and entry.effect is Effect.DENY and position in everything:
+                return True
+            if entry.effect is not Effect.DENY and (settled or not entry.by_address):
+                return False
+    return False
+
+
+def _may_allow(sections: Sequence[Section], address: _Address, now: float) -> bool:
+    """Tell whether one set of rules could allow somebody at an address something."""
+    return any(
+        entry.effect is Effect.ALLOW and entry.in_force(now) and (_settled(entry, address) or not entry.by_address)
+        for section in sections
+        for entry in section.entries
+    )
 
 
 def _settled(entry: Entry, address: _Address) -> bool:

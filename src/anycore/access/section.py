@@ -173,6 +173,10 @@ class Section:
             return self.about(names[0])
         return _pair([position for name in names for position in self.about(name)[0]])
 
+    def everything(self) -> frozenset[int]:
+        """Return the positions of the rules about everything."""
+        return self._all[1]
+
     def in_order(self, name: str, now: float) -> Iterator[Entry]:
         """Yield the rules about a name that are in force, in order."""
         for position in self.about(name)[0]:

@@ -30,7 +30,9 @@ class Document:
         given: Values by path, without those of listeners.
         listeners: The values of each `[[listen]]` by path.
         plugin: The tables `[plugin.NAME]` by name, unchecked.
+        rules: What `[access]` has besides settings, unchecked: rules are read, and all else refused, by `anycore.access`.
         problems: What is wrong.
+        readable: Whether the file is TOML at all.
     """
 
     def __init__(self, file: Path | None, sections: Sequence[str] | None = None) -> None:
@@ -38,8 +40,10 @@ class Document:
         self.given: dict[str, Given] = {}
         self.listeners: list[dict[str, Given]] = []
         self.plugin: dict[str, dict[str, Any]] = {}
+        self.rules: dict[str, Any] = {}
         self.problems: list[str] = []
         tables = _parse(file, self.problems) if file is not None else {}
+        self.readable = not self.problems
         for name, table in tables.items():
             if sections is None or name in sections:
                 self._read(name, table)
@@ -81,6 +85,9 @@ class Document:
         found: dict[str, Given] = {}
         for name, value in table.items():
             key = known.get(name)
+            if key is None and section == "access":
+                self.rules[name] = value
+                continue
             if key is None:
                 self.problems.append(f"{self.file}: {path}.{name}: there is no such key; {_meant(name, known)}")
                 continue

@@ -17,6 +17,7 @@ from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.tables import (
+    AccessSettings,
     ClientSettings,
     DiscoverySettings,
     ListenSettings,
@@ -68,6 +69,7 @@ SECTIONS: Final = (
     Section("listen", (ListenSettings,), "LISTEN_", "", "Listeners"),
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
     Section("authentication", (AuthenticationSettings,), "AUTHENTICATION_", "authentication-", "Authentication"),
+    Section("access", (AccessSettings,), "ACCESS_", "access-", "Access"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
     Section("discovery", (DiscoverySettings,), "DISCOVERY_", "", "Discovery"),
     Section("process", (ProcessSettings,), "PROCESS_", "", "Process"),

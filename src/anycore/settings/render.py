@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,16 @@ def render(settings: Settings) -> str:
         for index, table in enumerate(settings.listen if section.name == "listen" else (None,)):
             path = f"{section.name}[{index}]" if table is not None else section.name
             parts.append("\n".join([section.table, *_lines(section, settings, table, path, explain=index == 0)]) + "\n")
+    if settings.rules.get("groups"):
+        parts.append(_table("[access.groups]", settings.rules["groups"]))
+    parts += [_table("[[access.rule]]", rule) for rule in settings.rules.get("rule", ())]
     for name, values in settings.plugin.items():
-        parts.append(
-            "\n".join([f"[plugin.{bare(name)}]", *(f"{bare(key)} = {toml(values[key])}" for key in values)]) + "\n"
-        )
+        parts.append(_table(f"[plugin.{bare(name)}]", values))
     return "\n".join(parts)
+
+
+def _table(header: str, values: Mapping[str, Any]) -> str:
+    return "\n".join([header, *(f"{bare(key)} = {toml(values[key])}" for key in values)]) + "\n"
 
 
 def _lines(section: Section, settings: Settings, table: Any, path: str, *, explain: bool) -> Iterator[str]:

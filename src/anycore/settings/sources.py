@@ -13,6 +13,7 @@ import msgspec
 
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
+from anycore.settings.access import check_access
 from anycore.settings.document import Document, find_file
 from anycore.settings.keys import PREFIX, SECTIONS, Key, keys
 from anycore.settings.origins import Given, Origin
@@ -73,11 +74,14 @@ def load_settings(
         limits=_made(Limits, "limits", given),
         core_limits=_made(CoreLimits, "limits", given),
         plugin=document.plugin,
+        rules=document.rules,
         file=str(document.file or ""),
         origins={path: origin.place for path, origin in origins.items()},
     )
     if sections is None:
         problems += verify(settings, origins)
+        if document.readable:
+            problems += [problem for problem in check_access(settings) if problem not in problems]
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -81,6 +81,22 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return None if "*" in self.hosts else self.hosts
 
 
+class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[access]`: who may call, read and write what. The rules themselves are tables `[[access.rule]]` and `[access.groups]`.
+
+    Args:
+        default: What holds where no rule says anything: local allows callers on this machine and denies others; deny; or allow.
+        file: TOML file with further rules and groups, which follow those of the configuration file.
+        clarens: Directories of Clarens services with their .clarens_access, single access files, or INI files of ClarensLight.
+        bcfg2: The directory ACL of a Bcfg2 server, with ip.xml and metadata.xml.
+    """
+
+    default: Literal["local", "deny", "allow"] = "local"
+    file: Annotated[str, Meta(examples=["access.toml"], extra=_FILE)] = ""
+    clarens: Annotated[tuple[str, ...], Meta(examples=["./services"], extra=_FILE)] = ()
+    bcfg2: Annotated[str, Meta(examples=["/var/lib/bcfg2/ACL"], extra=_FILE)] = ""
+
+
 class RpycSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[rpyc]`: bounds and behaviour of RPyC listeners.
 
@@ -197,12 +213,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
         core_limits: The part of the table `[limits]` that the core keeps.
         authentication: The table `[authentication]`.
+        access: The table `[access]`, without the rules.
         rpyc: The table `[rpyc]`.
         discovery: The table `[discovery]`.
         process: The table `[process]`.
         log: The table `[log]`.
         client: The table `[client]`.
         plugin: The tables `[plugin.NAME]`, by name; each plugin checks its own.
+        rules: The tables `[access.groups]` and `[[access.rule]]` as they were written; they take effect from the file.
         file: The configuration file that was read, or an empty string.
         origins: Where a setting that is not the default came from, by its path, such as `listen[0].url`.
     """
@@ -212,11 +230,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     core_limits: CoreLimits = CoreLimits()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    access: AccessSettings = AccessSettings()
     rpyc: RpycSettings = RpycSettings()
     discovery: DiscoverySettings = DiscoverySettings()
     process: ProcessSettings = ProcessSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
     plugin: dict[str, dict[str, Any]] = {}
+    rules: dict[str, Any] = {}
     file: str = ""
     origins: dict[str, str] = {}
