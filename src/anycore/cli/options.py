@@ -134,12 +134,27 @@ def load(
         Failure: When they are wrong.
     """
     from anycore.cli.failures import configuration
+
+    with configuration():
+        return reader(config, options, paths, sections)()
+
+
+def reader(
+    config: str | None, options: Mapping[str, Any], paths: Iterable[str] = (), sections: tuple[str, ...] | None = None
+) -> Callable[[], Settings]:
+    """Return what reads the settings of a command, as often as it is called, and raises `ConfigurationError` when they are wrong.
+
+    Args:
+        config: As for `load`.
+        options: As for `load`.
+        paths: As for `load`.
+        sections: As for `load`.
+    """
     from anycore.settings.sources import load_settings
 
     given = {name.replace("__", "."): value for name, value in options.items()}
     given["server.plugins"] = tuple(paths)
-    with configuration():
-        return load_settings(file=config, options=given, sections=sections)
+    return lambda: load_settings(file=config, options=given, sections=sections)
 
 
 def _lists(key: Key) -> bool:

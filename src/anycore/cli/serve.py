@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from anycore.cli.options import SettingsCommand, load, paths_argument, settings_options
+from anycore.cli.exits import Exit
+from anycore.cli.options import SettingsCommand, load, paths_argument, reader, settings_options
 from anycore.cli.root import asked_for_tracebacks, show_tracebacks
 from anycore.settings.keys import SERVER_SECTIONS
+
+if TYPE_CHECKING:
+    from anycore.server.announcement import Announcement
+    from anycore.server.daemon import Detached
+    from anycore.server.handover import Command, Predecessor
+    from anycore.settings.tables import Settings
 
 
 @click.command(
@@ -25,19 +34,58 @@ def serve(ctx: click.Context, /, paths: tuple[str, ...], config: str | None, **o
     PATHS are Python files, directories of them, installed modules, or names of entry points. They take the place of
     `plugins` in the configuration file. Without any, the server has only the plugins that it brings along.
 
-    SIGTERM or Ctrl-C finishes what runs and stops; a second Ctrl-C stops at once.
+    SIGTERM or Ctrl-C finishes what runs and stops; a second Ctrl-C stops at once. SIGHUP reads the configuration again,
+    SIGUSR2 has a new server take this one's place without losing a request.
     """
+    from anycore.server.daemon import detach
+    from anycore.server.handover import Command, predecessor_of_environment
+
     if asked_for_tracebacks(ctx):
         options["server__debug"] = True
-    settings = load(config, options, paths)
-    if settings.server.debug:
-        show_tracebacks(ctx)
+    command = Command.own()
+    predecessor = predecessor_of_environment()
+    with _telling(lambda error, _: predecessor.failed(error) if predecessor is not None else None):
+        settings = load(config, options, paths)
+        if settings.server.debug:
+            show_tracebacks(ctx)
+        detached = detach() if settings.process.daemonize and predecessor is None else None
+        with _telling(lambda _, code: detached.failed(code) if detached is not None else None):
+            _run(settings, command, predecessor, reader(config, options, paths), detached)
 
+
+def _run(
+    settings: Settings,
+    command: Command,
+    predecessor: Predecessor | None,
+    reread: Callable[[], Settings],
+    detached: Detached | None,
+) -> None:
     from anycore.cli.banner import show
     from anycore.cli.failures import starting
-    from anycore.server.application import Server
+    from anycore.server.descriptors import allow_descriptors
     from anycore.server.logs import configure
+    from anycore.server.service import Service
+
+    def announce(announcement: Announcement) -> None:
+        if detached is None:
+            show(announcement)
+        else:
+            detached.ready()
 
     with starting():
         configure(settings.log)
-        Server(settings, announce=show).run()
+        allow_descriptors(settings.core_limits.connections)
+        Service(settings, command, announce, predecessor, reread).run()
+
+
+@contextmanager
+def _telling(tell: Callable[[str, int], None]) -> Iterator[None]:
+    """Tell somebody who waits what the server has failed at, and how the command ends."""
+    try:
+        yield
+    except click.ClickException as error:
+        tell(error.message, error.exit_code)
+        raise
+    except BaseException as error:
+        tell(f"{type(error).__name__}: {error}", Exit.BUG)
+        raise

@@ -186,6 +186,15 @@ class Core(abc.ABC):
         self.tally: Tally | None = None
         self.retiring = False
 
+    def set_limits(self, limits: CoreLimits) -> None:
+        """Keep other limits from now on; `workers` and `backlog` stay as they were. May be called from any thread.
+
+        Args:
+            limits: The limits.
+        """
+        self.limits = limits
+        self.phase_limits = limits.of_phases()
+
     def changing(self) -> AbstractContextManager[object]:
         """Return a context in which plugins may be loaded again. A core that forks does not do so meanwhile."""
         return nullcontext()

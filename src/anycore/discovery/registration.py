@@ -54,6 +54,7 @@ class Registration:
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._ever = False
+        self._withdraw = True
         self._failing = False
         self._thread: threading.Thread | None = None
 
@@ -62,8 +63,13 @@ class Registration:
         self._thread = threading.Thread(target=self._run, name=f"anycore-registration-{self.port}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take the registration back and end; takes as long as the client's timeout when no registry answers."""
+    def stop(self, *, withdraw: bool = True) -> None:
+        """Take the registration back and end; takes as long as the client's timeout when no registry answers.
+
+        Args:
+            withdraw: Whether to take it back: not where another server goes on at the same port.
+        """
+        self._withdraw = withdraw
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -82,7 +88,7 @@ class Registration:
             self._attempt()
             if self._wait(self._interval if self.registered.is_set() else self._retry):
                 break
-        if self._ever:  # whatever the last attempt came to: an earlier one may still be valid
+        if self._ever and self._withdraw:  # whatever the last attempt came to: an earlier one may still be valid
             self._leave()
 
     def _attempt(self) -> None:

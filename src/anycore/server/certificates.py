@@ -91,6 +91,19 @@ class Certificates:
             stamps = _stamps(settings)
             self._watched.append(_Watched(settings, listener, stamps, stamps))
 
+    def change(self, settings: ListenSettings, listener: Listener) -> None:
+        """Take note that a listener has other settings.
+
+        Args:
+            settings: Its table of the configuration.
+            listener: The listener, with the context that was made from these settings.
+        """
+        with self._lock:
+            for one in self._watched:
+                if one.listener is listener:
+                    one.settings = settings
+                    one.loaded = one.seen = _stamps(settings)
+
     def start(self) -> None:
         """Begin to watch, in a thread of its own, and log what ends soon. A listener without TLS needs neither."""
         if not self._watched or self._thread is not None:

@@ -41,10 +41,10 @@ def bound_url(settings: ListenSettings, bound: socket.socket) -> str:
     return settings.address.with_port(0 if named else bound.getsockname()[1])
 
 
-def release(settings: ListenSettings, bound: socket.socket) -> None:
-    """Close a listening socket, and remove the file of one that has a file."""
+def release(settings: ListenSettings, bound: socket.socket, *, keep_file: bool = False) -> None:
+    """Close a listening socket, and remove the file of one that has a file, unless that is somebody else's now."""
     bound.close()
-    if settings.address.path:
+    if settings.address.path and not keep_file:
         Path(settings.address.path).unlink(missing_ok=True)
 
 

@@ -42,5 +42,7 @@ def parts_of(server: Server, settings: Settings) -> list[Part]:
     if settings.discovery.register:
         from anycore.server.registration import Registrations
 
-        found.append(Registrations(settings.discovery, server.listening, server.kernel.registry))
+        found.append(
+            Registrations(settings.discovery, server.listening, server.kernel.registry, lambda: server.retiring)
+        )
     return found

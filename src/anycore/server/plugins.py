@@ -55,6 +55,7 @@ class Plugins:
         self._stamps: changes.Stamps = {}
         self._lock = threading.Lock()
         self._serving = False
+        self._level = logging.INFO
         self._ended = threading.Event()
         self._retiring: list[threading.Thread] = []
 
@@ -65,13 +66,7 @@ class Plugins:
             PluginRefusedError: With every reason.
         """
         self._stamps = changes.look(find_units(self._sources))
-        self._loaded = {loaded.unit.name: loaded for loaded in load_plugins(self._sources, self._settings)}
-        names = {entry.plugin.name for loaded in self._loaded.values() for entry in loaded.entries}
-        unknown = sorted(set(self._settings) - names)
-        if unknown:
-            known = ", ".join(sorted(names)) or "none"
-            reason = f"the configuration has a table [plugin.{unknown[0]}], but no such plugin is loaded; loaded are: {known}"
-            raise PluginRefusedError([reason])
+        self._loaded = {loaded.unit.name: loaded for loaded in _load(self._sources, self._settings)}
 
     def start(self, others: Iterable[Entry] = ()) -> None:
         """Start the plugins and let them serve.
@@ -86,7 +81,7 @@ class Plugins:
         with self._lock:
             self._start(entries)
             try:
-                self._registry.commit(entries)
+                self._registry.commit(entries, without=list(self._registry.entries))
             except PluginRefusedError:
                 self._stop(entries)
                 raise
@@ -100,6 +95,55 @@ class Plugins:
             self._stop(list(self._registry.entries.values()))
         for thread in self._retiring:
             thread.join()
+
+    def names(self) -> list[str]:
+        """Return the names of the plugins that serve, those that the server brings along included."""
+        return sorted(self._registry.entries)
+
+    def reconfigure(self, sources: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Serve what other sources and tables say: all of it or, when a plugin is refused, what served before.
+
+        Args:
+            sources: What the operator names now.
+            settings: The tables `[plugin.NAME]` as they are now.
+
+        Returns:
+            The names of the plugins that were added, swapped or removed.
+
+        Raises:
+            PluginRefusedError: With every reason.
+        """
+        with self._changing(), self._lock:
+            stamps = changes.look(find_units(sources))
+            changes.forget(changes.touched({}, stamps), stamps, find_units(sources))
+            fresh = _load(sources, settings)
+            old = list(self._loaded.values())
+            leaving = [entry.plugin.name for one in old for entry in one.entries]
+            if self._serving:
+                self._take_over(fresh, leaving)
+            else:  # where plugins are known, but others serve them
+                known = [name for name in leaving if name in self._registry.entries]
+                self._registry.commit([entry for one in fresh for entry in one.entries], without=known)
+            self._sources, self._settings, self._stamps = tuple(sources), settings, stamps
+            self._loaded = {loaded.unit.name: loaded for loaded in fresh}
+            if self._serving:
+                self._retire(old)
+            return sorted({entry.plugin.name for one in (*old, *fresh) for entry in one.entries})
+
+    def _take_over(self, fresh: Sequence[Loaded], leaving: Sequence[str]) -> None:
+        """Start plugins and let them serve in place of others."""
+        entries = [entry for loaded in fresh for entry in loaded.entries]
+        try:
+            self._start(entries)
+            try:
+                self._registry.commit(entries, without=leaving)
+            except PluginRefusedError:
+                self._stop(entries)
+                raise
+        except PluginRefusedError:
+            for loaded in fresh:
+                loaded.forget()
+            raise
 
     def watched(self) -> list[Path]:
         """Return the directories and files whose changes matter to `reload`."""
@@ -121,11 +165,16 @@ class Plugins:
             return self._reload(everything) if self._serving else []
 
     def _reload(self, everything: bool) -> list[str]:
+        wanted, gone = self._survey(everything=everything)
+        return self._exchange([new for unit in wanted if (new := self._prepare(unit)) is not None], gone)
+
+    def _survey(self, *, everything: bool) -> tuple[list[Unit], list[Loaded]]:
+        """Return the units that are to be loaded, and what was loaded of those that have gone."""
         try:
             units = {unit.name: unit for unit in find_units(self._sources) if unit.path is not None}
         except PluginRefusedError as error:
             _log.error("reload: %s", error)
-            return []
+            return [], []
         stamps = changes.look(units.values())
         touched = changes.touched({} if everything else self._stamps, stamps)
         changes.forget(touched, {*stamps, *self._stamps}, units.values())
@@ -134,14 +183,15 @@ class Plugins:
         gone = [
             loaded for loaded in self._loaded.values() if loaded.unit.path is not None and loaded.unit.name not in units
         ]
-        return self._exchange([new for unit in wanted if (new := self._prepare(unit)) is not None], gone)
+        return wanted, gone
 
-    def _prepare(self, unit: Unit) -> Loaded | None:
+    def _prepare(self, unit: Unit, *, start: bool = True) -> Loaded | None:
         """Load and start a unit; None when it cannot be."""
         new: Loaded | None = None
         try:
             new = load_unit(unit, self._settings)
-            self._start(new.entries)
+            if start:
+                self._start(new.entries)
         except PluginRefusedError as error:
             self._refuse(unit, error)
             if new is not None:
@@ -180,10 +230,14 @@ class Plugins:
         for loaded in (*fresh, *gone):
             what = "removed" if loaded in gone else "swapped" if loaded.unit.name in self._loaded else "added"
             names = ", ".join(entry.plugin.name for entry in loaded.entries)
-            _log.info("reload: %s from %s %s", names, loaded.unit.origin, what)
+            _log.log(self._level, "reload: %s from %s %s", names, loaded.unit.origin, what)
 
     def _retire(self, out: Sequence[Loaded]) -> None:
-        """Stop plugins that no longer serve: now, or in a thread of its own once their last calls have ended."""
+        """Stop plugins that no longer serve: now, or in a thread of its own once their last calls have ended. What never started is dropped."""
+        if not self._serving:
+            for old in out:
+                old.forget()
+            return
         self._retiring = [thread for thread in self._retiring if thread.is_alive()]
         for old in out:
             if any(entry.running for entry in old.entries):
@@ -227,3 +281,19 @@ class Plugins:
     def _settle(self, result: Any) -> None:
         if inspect.iscoroutine(result):
             self._run_coroutine(result)
+
+
+def _load(sources: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Loaded]:
+    """Load plugins, and see that every table of the configuration is for one of them."""
+    loaded = load_plugins(sources, settings)
+    names = {entry.plugin.name for one in loaded for entry in one.entries}
+    unknown = sorted(set(settings) - names)
+    if unknown:
+        for one in loaded:
+            one.forget()
+        known = ", ".join(sorted(names)) or "none"
+        reason = (
+            f"the configuration has a table [plugin.{unknown[0]}], but no such plugin is loaded; loaded are: {known}"
+        )
+        raise PluginRefusedError([reason])
+    return loaded

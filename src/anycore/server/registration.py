@@ -12,7 +12,7 @@ from anycore.wire.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anycore.kernel.registry import Registry
     from anycore.settings.tables import DiscoverySettings, ListenSettings
@@ -25,6 +25,7 @@ class Registrations:
         settings: What to register, and where.
         sockets: The listeners, bound.
         registry: The plugins, whose names are registered unless the settings name others.
+        replaced: Tells, when all ends, whether another server goes on at the same ports.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Registrations:
         settings: DiscoverySettings,
         sockets: Sequence[tuple[ListenSettings, socket.socket]],
         registry: Registry,
+        replaced: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
+        self._replaced = replaced
         self._registry = registry
         self._ports = [
             bound.getsockname()[1]
@@ -61,6 +64,6 @@ class Registrations:
             registration.start()
 
     def stop(self) -> None:
-        """Take the registrations back."""
+        """Take the registrations back, unless another server goes on at the same ports."""
         for registration in self._registrations:
-            registration.stop()
+            registration.stop(withdraw=not self._replaced())
