@@ -109,6 +109,9 @@ OTHERS = {
     "authentication.password_file": ("c.pem", "c.pem"),
     "authentication.certificate_name": ("subject", "subject"),
     "authentication.proxies": (("192.0.2.1", "unix"), "192.0.2.1,unix"),
+    "sessions.implicit": ("any", "any"),
+    **{f"sessions.{name}": ("c.pem", "c.pem") for name in ("certificate", "key", "client_ca")},
+    "groups.admins": (("dn:/DC=org", "user:bob"), "dn:/DC=org,user:bob"),
     "access.file": ("empty.toml", "empty.toml"),
     "access.clarens": (("empty.ini", "empty.toml"), "empty.ini,empty.toml"),
     "access.bcfg2": ("ACL", "ACL"),
@@ -131,6 +134,7 @@ COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "listen.mode": {"listen.url": "unix+http:///tmp/s"},
     "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
     **{f"authentication.{name}": _PROXY for name in ("proxies", "proxy_user", "proxy_groups", "proxy_dn")},
+    "sessions.challenge": {"sessions.certificate": "c.pem", "sessions.client_ca": "c.pem"},
     "process.take_over": {"process.control": "/run/control.sock"},
 }
 

@@ -13,8 +13,11 @@ from typing import Any, Final
 import msgspec
 from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleType, type_info
 
+from anycore.access.groups import GroupSettings
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
+from anycore.cores.prefork_options import PreforkOptions
+from anycore.identity.sessions_settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.tables import (
     AccessSettings,
@@ -32,7 +35,9 @@ STANDARD_STREAM: Final = "-"
 """What stands for a standard stream where a file is expected."""
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
 _MOST: Final = 2**31 - 1
-_FROM_ZERO: Final = frozenset({"limits.compress_above", "limits.backlog", "authentication.attempts"})
+_FROM_ZERO: Final = frozenset(
+    {"prefork.workers", "prefork.calls", "limits.compress_above", "limits.backlog", "authentication.attempts"}
+)
 _AT_MOST: Final = {"limits.depth": 500}  # well under the depth at which Python itself gives up
 
 
@@ -69,7 +74,10 @@ SECTIONS: Final = (
     Section("listen", (ListenSettings,), "LISTEN_", "", "Listeners"),
     Section("limits", (Limits, CoreLimits), "LIMITS_", "", "Limits"),
     Section("authentication", (AuthenticationSettings,), "AUTHENTICATION_", "authentication-", "Authentication"),
+    Section("sessions", (SessionSettings,), "SESSIONS_", "sessions-", "Sessions"),
     Section("access", (AccessSettings,), "ACCESS_", "access-", "Access"),
+    Section("groups", (GroupSettings,), "GROUPS_", "groups-", "Groups"),
+    Section("prefork", (PreforkOptions,), "PREFORK_", "prefork-", "Prefork"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),
     Section("discovery", (DiscoverySettings,), "DISCOVERY_", "", "Discovery"),
     Section("process", (ProcessSettings,), "PROCESS_", "", "Process"),

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from anycore.access.groups import GroupSettings
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
+from anycore.cores.prefork_options import PreforkOptions
+from anycore.identity.sessions_settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.urls import ListenAddress, parse_listen_url
 
@@ -196,12 +199,18 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ca: PEM file with the authorities whose server certificates are accepted; those of the system when left out.
         certificate: PEM file with the certificate that is shown to servers that ask for one.
         key: PEM file with that certificate's private key, when it is not in the same file.
+        user: Name to sign in with. Its password is asked for, unless password_file or ANYCORE_PASSWORD in the environment has it.
+        password_file: File with the password in its first line; - for standard input.
+        token_file: File with a bearer token in its first line, - for standard input; or else ANYCORE_TOKEN in the environment has one.
     """
 
     timeout: float = 30.0
     ca: Annotated[str, Meta(examples=["ca.pem"], extra=_FILE)] = ""
     certificate: Annotated[str, Meta(examples=["client.pem"], extra=_FILE)] = ""
     key: Annotated[str, Meta(examples=["client.key"], extra=_FILE)] = ""
+    user: Annotated[str, Meta(examples=["alice"])] = ""
+    password_file: Annotated[str, Meta(examples=["password.txt"], extra=_FILE)] = ""
+    token_file: Annotated[str, Meta(examples=["token.txt"], extra=_FILE)] = ""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,7 +222,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         limits: The part of the table `[limits]` that concerns what one peer may send and ask for.
         core_limits: The part of the table `[limits]` that the core keeps.
         authentication: The table `[authentication]`.
+        sessions: The table `[sessions]`.
         access: The table `[access]`, without the rules.
+        groups: The table `[groups]`.
+        prefork: The table `[prefork]`.
         rpyc: The table `[rpyc]`.
         discovery: The table `[discovery]`.
         process: The table `[process]`.
@@ -230,7 +242,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     core_limits: CoreLimits = CoreLimits()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    sessions: SessionSettings = SessionSettings()
     access: AccessSettings = AccessSettings()
+    groups: GroupSettings = GroupSettings()
+    prefork: PreforkOptions = PreforkOptions()
     rpyc: RpycSettings = RpycSettings()
     discovery: DiscoverySettings = DiscoverySettings()
     process: ProcessSettings = ProcessSettings()

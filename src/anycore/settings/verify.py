@@ -17,6 +17,7 @@ from anycore.settings.keys import of_section
 from anycore.settings.origins import Origin, default
 from anycore.settings.problems import did_you_mean
 from anycore.settings.process import check_process
+from anycore.settings.sessions import check_sessions
 from anycore.settings.tables import ListenSettings, Settings
 from anycore.settings.urls import ListenAddress
 from anycore.settings.values import shown
@@ -42,6 +43,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
     _check_discovery(settings, found, problems)
     check_process(settings, found, problems)
     check_authentication(settings, found, problems)
+    check_sessions(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)

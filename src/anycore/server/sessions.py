@@ -1,0 +1,140 @@
+"""Sessions and virtual organisations of a server, put together from its settings. What they do is in `identity`, `access` and `services`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anycore.access.groups import GroupError
+from anycore.access.groups_lookup import GroupLookup
+from anycore.access.groups_store import Groups
+from anycore.identity.sessions import Sessions
+from anycore.identity.sessions_login import Login
+from anycore.kernel.call import NO_CREDENTIALS, Identity, Peer
+from anycore.kernel.registry import Entry, verify
+from anycore.server.errors import StartupError
+from anycore.services.group import Group
+from anycore.services.login import SystemWithChallenge, SystemWithLogin
+from anycore.store import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from anycore.identity.sessions_authenticator import SessionAuthenticator
+    from anycore.identity.sessions_challenge import Challenger
+    from anycore.identity.throttle import Throttle
+    from anycore.kernel.authentication import Chain
+    from anycore.kernel.kernel import Kernel
+    from anycore.settings.tables import Settings
+    from anycore.store import Store
+
+OpenStore = Callable[[], "Store"]
+RunCoroutine = Callable[["Coroutine[Any, Any, Any]"], Any]
+
+
+def sessions_of(settings: Settings, open_store: OpenStore) -> Sessions:
+    """Return the sessions of a server.
+
+    Args:
+        settings: All settings.
+        open_store: Returns the store, in the process that asks.
+    """
+    return Sessions(lambda: namespace(open_store(), "sessions"), settings.sessions)
+
+
+def groups_of(settings: Settings, open_store: OpenStore) -> Groups:
+    """Return the tree of groups of a server.
+
+    Args:
+        settings: All settings.
+        open_store: Returns the store, in the process that asks.
+
+    Raises:
+        StartupError: When an administrator of the settings cannot be one.
+    """
+    try:
+        return Groups(lambda: namespace(open_store(), "groups"), settings.groups)
+    except GroupError as error:
+        raise StartupError(f"admins in [groups]: {error}") from error
+
+
+def session_authenticator(settings: Settings, throttle: Throttle, open_store: OpenStore) -> SessionAuthenticator:
+    """Return the authenticator of sessions.
+
+    Args:
+        settings: All settings.
+        throttle: Says who has failed too often to be heard.
+        open_store: Returns the store.
+    """
+    from anycore.identity.sessions_authenticator import SessionAuthenticator
+
+    chain = settings.authentication.chain
+    first = "certificate" in chain and chain.index("certificate") < chain.index("session")
+    return SessionAuthenticator(sessions_of(settings, open_store), throttle, certificate_first=first)
+
+
+def login_entries(
+    settings: Settings, kernel: Kernel, run_coroutine: RunCoroutine, open_store: OpenStore, lookup: GroupLookup | None
+) -> list[Entry]:
+    """Return the plugins `system` and `group` of a server whose callers can log in.
+
+    Args:
+        settings: All settings.
+        kernel: The kernel.
+        run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        open_store: Returns the store.
+        lookup: What remembers who is in which group; told of changes.
+
+    Raises:
+        StartupError: When a setting is of no use.
+    """
+    login = Login(sessions_of(settings, open_store), lambda: _certificate(settings))
+    chain = kernel.authentication
+    if chain is not None and "session" in settings.authentication.chain:
+        chain.welcome = login.welcome
+    system: SystemWithLogin
+    if settings.sessions.challenge:
+        challenger = _challenger(settings, login.sessions, chain)
+        system = SystemWithChallenge(kernel, run_coroutine, login, challenger)
+    else:
+        system = SystemWithLogin(kernel, run_coroutine, login)
+    changed = lookup.look if lookup is not None else _nothing
+    group = Group(groups_of(settings, open_store), changed)
+    return [verify(system, "anycore"), verify(group, "anycore")]
+
+
+def _challenger(settings: Settings, sessions: Sessions, chain: Chain | None) -> Challenger:
+    from anycore.identity.certificate import CertificateAuthenticator
+    from anycore.identity.sessions_challenge import ChallengeError, Challenger
+
+    if chain is None or "session" not in settings.authentication.chain:
+        raise StartupError('challenge in [sessions] needs sessions; add "session" to chain in [authentication]')
+    judge = CertificateAuthenticator(settings.authentication.certificate_name)
+
+    def identify(der: bytes) -> Identity:
+        found = judge.authenticate(Peer("tcp", certificate=der, local=False), NO_CREDENTIALS)
+        assert found is not None, "a certificate is presented"
+        return found
+
+    try:
+        return Challenger(sessions, identify)
+    except ChallengeError as error:
+        raise StartupError(f"challenge in [sessions]: {error}") from error
+
+
+def _certificate(settings: Settings) -> str:
+    """Return the certificate that callers over TLS see, in PEM form; an empty string where there is none."""
+    found = settings.sessions.certificate or next((one.certificate for one in settings.listen if one.certificate), "")
+    if not found:
+        return ""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from anycore.identity.authority.reading import certificates
+
+    read = certificates(Path(found).read_bytes())
+    return read[0].public_bytes(Encoding.PEM).decode() if read else ""
+
+
+def _nothing() -> None:
+    """Tell nobody."""
