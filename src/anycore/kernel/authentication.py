@@ -112,6 +112,6 @@ class Chain:
             identity = one.authenticate(peer, credentials)
             if identity is not None:
                 return identity
-        known = ", ".join(one.name for one in self.authenticators) or "nothing"
+        known = ", ".join(one.name for one in self.authenticators if one.name) or "nothing"
         message = f"this server wants to know who calls; present one of: {known}"
         raise AuthenticationFault(message, kind="authentication-missing")

@@ -12,6 +12,15 @@ _HOOKS = {"get": "_rpyc_getattr", "set": "_rpyc_setattr", "del": "_rpyc_delattr"
 _SWITCHES = {"get": "allow_getattr", "set": "allow_setattr", "del": "allow_delattr"}
 _PLAIN_LOOKUPS = (object.__getattribute__, type.__getattribute__, ModuleType.__getattribute__)
 _ACTIONS: dict[str, Callable[..., Any]] = {"get": getattr, "set": setattr, "del": delattr}
+_SPECIAL = {
+    "call": "__call__",
+    "repr": "__repr__",
+    "str": "__str__",
+    "hash": "__hash__",
+    "dir": "__dir__",
+    "iterate": "__next__",
+    "pickle": "__reduce_ex__",
+}
 
 
 class AttributePolicy:
@@ -29,6 +38,14 @@ class AttributePolicy:
     def use(self, config: Mapping[str, Any]) -> None:
         """Go by another configuration from now on."""
         self._config = config
+
+    def ruled(self, judge: Callable[[Any, str], bool | None]) -> RuledPolicy:
+        """Return the same policy, under rules of the operator; see `RuledPolicy`.
+
+        Args:
+            judge: Asked about each attribute and each use.
+        """
+        return RuledPolicy(self._config, judge)
 
     def get(self, obj: Any, name: Any) -> Any:
         """Read an attribute for the peer.
@@ -111,6 +128,45 @@ class AttributePolicy:
             f" {config['exposed_prefix'] + name!r}; mark it with @exposed there, or set allow_public_attrs there"
         )
         raise AttributeError(message)
+
+
+class RuledPolicy(AttributePolicy):
+    """The same, where rules of the operator may close what the configuration opens, and open public names that it does not.
+
+    Args:
+        config: As for `AttributePolicy`.
+        judge: Given an object and the name of an attribute, returns whether the rules open or close it, or None where they say nothing. For
+            other uses of an object the name is that of the special method.
+    """
+
+    __slots__ = ("_judge",)
+
+    def __init__(self, config: Mapping[str, Any], judge: Callable[[Any, str], bool | None]) -> None:
+        super().__init__(config)
+        self._judge = judge
+
+    def check(self, use: str, obj: Any) -> None:
+        """Decide about a use of an object; see `AttributePolicy.check`."""
+        super().check(use, obj)
+        if self._judge(obj, _SPECIAL[use]) is False:
+            message = f"cannot {use} this {type(obj).__name__!r}: a rule of the side that owns the object denies it"
+            raise PermissionError(message)
+
+    def _act(self, action: str, obj: Any, name: Any, *value: Any) -> Any:
+        text = name.decode() if isinstance(name, bytes) else name
+        if type(text) is not str:
+            return super()._act(action, obj, name, *value)
+        verdict = self._judge(obj, text)
+        if verdict is False:
+            message = (
+                f"cannot access {text!r} of {type(obj).__name__!r}: a rule of the side that owns the object denies it"
+            )
+            raise AttributeError(message)
+        if verdict and action == "get" and text[:1] != "_" and self._config["allow_getattr"]:
+            hook = getattr(type(obj), _HOOKS[action], None)
+            if hook is None and _has(obj, text):
+                return getattr(obj, text)
+        return super()._act(action, obj, text, *value)
 
 
 def _has(obj: Any, name: str) -> bool:
