@@ -11,6 +11,9 @@ from anycore.conversations.base import NO_JOBS, Job
 from anycore.conversations.exchange import Exchange, ExchangeJob
 from anycore.conversations.identifying import fail
 from anycore.kernel.call import Call, Mode
+from anycore.kernel.incidents import Incidents
+from anycore.kernel.statistics import Counts, summary_of
+from anycore.kernel.tally import Tally, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +30,18 @@ class StatusPage:
     Args:
         kernel: The kernel it speaks of.
         figures: Returns further rows of the table of properties, as `(name, value)`.
+        totals: Returns what all processes of the server have counted; when left out, what the kernel's methods have counted here is shown.
     """
 
-    def __init__(self, kernel: Kernel, figures: Callable[[], list[tuple[str, str]]] = list) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        figures: Callable[[], list[tuple[str, str]]] = list,
+        totals: Callable[[], Totals] | None = None,
+    ) -> None:
         self.kernel = kernel
         self.figures = figures
+        self.totals = totals or Tally(kernel.registry, Incidents()).totals
 
     def open(self, exchange: Exchange) -> Sequence[Job]:
         """Begin the answer; see `Page.open`."""
@@ -53,26 +63,29 @@ class _StatusJob(ExchangeJob):
         if outcome.fault is not None:
             fail(exchange, outcome.fault, call, kernel.authentication)
             return
-        text = render(outcome.value, self.page.kernel.visible(call), self.page.figures())
+        text = render(outcome.value, self.page.kernel.visible(call), self.page.figures(), self.page.totals())
         self.exchange.reply(200, text, HTML, HEADERS)
 
     def settle(self) -> Sequence[Job]:
         return NO_JOBS
 
 
-def render(properties: dict[str, Any], methods: Sequence[Method], figures: list[tuple[str, str]]) -> str:
+def render(
+    properties: dict[str, Any], methods: Sequence[Method], figures: list[tuple[str, str]], totals: Totals
+) -> str:
     """Return the page.
 
     Args:
         properties: What `system.properties` returned.
         methods: The methods to show, by name.
         figures: Further rows of the table of properties.
+        totals: What was counted.
     """
     plugins: dict[str, list[Method]] = {}
     for method in methods:
         plugins.setdefault(method.plugin, []).append(method)
     rows = [(name.replace("_", " "), _shown(name, value)) for name, value in properties.items()]
-    body = [table([*rows, *figures]), "<h2>Methods</h2>", _overview(methods)]
+    body = [table([*rows, *figures]), "<h2>Methods</h2>", _overview(methods, totals)]
     body += [_plugin(name, found) for name, found in sorted(plugins.items())]
     return page(f"Anycore on {properties['host']}", f"version {properties['version']}", "\n".join(body))
 
@@ -85,12 +98,12 @@ def _shown(name: str, value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def _overview(methods: Sequence[Method]) -> str:
+def _overview(methods: Sequence[Method], totals: Totals) -> str:
     heads = ("calls", "errors", "mean", "p99", "max")
     head = "<tr><th>method</th>" + "".join(f'<th class="number">{name}</th>' for name in heads) + "</tr>"
     rows = []
     for method in methods:
-        found = method.statistics.summary()
+        found = summary_of(totals.methods.get(method.name, Counts()))
         cells = [
             str(found.count),
             str(found.errors),

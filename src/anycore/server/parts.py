@@ -30,11 +30,13 @@ def parts_of(server: Server, settings: Settings) -> list[Part]:
         server: The server.
         settings: Its settings.
     """
-    found: list[Part] = [server.certificates]
+    found: list[Part] = [server.certificates, server.access]
+    if server.core.number != 0:  # the others are for the whole server, and one process has them
+        return found
     if settings.server.reload:
         from anycore.server.reloader import Reloader
 
-        found.append(Reloader(server.plugins))
+        found.append(Reloader(server.reloading))
     if settings.log.performance_interval:
         from anycore.server.logs.performance import PerformanceLog
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anycore.server.plugins import Plugins
+    from anycore.server.reloading import Reloading
 
 _log = logging.getLogger("anycore.plugins")
 
@@ -23,7 +24,7 @@ class Reloader:
         plugins: The plugins to keep in line with their sources.
     """
 
-    def __init__(self, plugins: Plugins) -> None:
+    def __init__(self, plugins: Plugins | Reloading) -> None:
         self._plugins = plugins
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="anycore-reloader", daemon=True)

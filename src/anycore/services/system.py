@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from anycore.kernel.call import Call, Several
+from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.kernel.plugin import Plugin, exposed
-from anycore.kernel.statistics import Summary, summarise
+from anycore.kernel.statistics import Counts, merged, summary_of
+from anycore.kernel.tally import Tally, Totals
 from anycore.services.openrpc import document
 from anycore.services.xmlrpc_types import signature_of
 from anycore.wire.faults import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Fault
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from anycore.kernel.method import Method
 
 _MULTICALL = "system.multicall"
+_NOTHING = Counts()
 
 
 class Multicall(msgspec.Struct, rename={"method_name": "methodName"}):
@@ -40,10 +43,17 @@ class System(Plugin):
     Args:
         kernel: The kernel it speaks of.
         run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        totals: Returns what all processes of the server have counted; when left out, what the kernel's methods have counted here is told.
     """
 
-    def __init__(self, kernel: Kernel, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
+        totals: Callable[[], Totals] | None = None,
+    ) -> None:
         self._kernel = kernel
+        self._totals = totals or Tally(kernel.registry, Incidents()).totals
         self._run_coroutine = run_coroutine
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
@@ -128,7 +138,8 @@ class System(Plugin):
         for method in self._kernel.visible(call):
             figures.setdefault(method.plugin, []).append(method)
             figures[method.name] = [method]
-        return {name: _figures(methods) for name, methods in sorted(figures.items())}
+        totals = self._totals()
+        return {name: _figures(methods, totals) for name, methods in sorted(figures.items())}
 
     def _method(self, name: str, call: Call) -> Method:
         method = self._kernel.registry.methods.get(name)
@@ -138,6 +149,7 @@ class System(Plugin):
         return method
 
 
-def _figures(methods: list[Method]) -> dict[str, Any]:
-    summary: Summary = summarise(method.statistics for method in methods)
-    return msgspec.structs.asdict(summary)
+def _figures(methods: list[Method], totals: Totals) -> dict[str, Any]:
+    counts = merged(totals.methods.get(method.name, _NOTHING) for method in methods)
+    running = sum(totals.running.get(method.name, 0) for method in methods)
+    return msgspec.structs.asdict(summary_of(counts, running))
