@@ -86,6 +86,11 @@ class Access:
 
         return commit
 
+    @property
+    def configured(self) -> bool:
+        """Whether there are files that have rules, or could get some."""
+        return bool(self._stamps)
+
     def use_groups(self, groups_of: Callable[[Identity], frozenset[str]]) -> None:
         """Ask for groups besides those that identities bring along and those of the configuration.
 

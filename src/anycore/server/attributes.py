@@ -45,11 +45,14 @@ class AttributeRules:
     def apply(self, connection: Connection, root: PluginRoot) -> None:
         """Judge what the peer of a connection may reach by the rules as well, those of now and those of later.
 
+        Where no file could ever have a rule, the connection keeps its policy as it is.
+
         Args:
             connection: The connection.
             root: Its root, which knows who the peer is.
         """
-        connection.policy = connection.policy.ruled(partial(self.decide, root))
+        if self._access.configured:
+            connection.policy = connection.policy.ruled(partial(self.decide, root))
 
     def decide(self, root: PluginRoot, obj: Any, attribute: str) -> bool | None:
         """Tell whether rules open or close an attribute; None where they say nothing.
