@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from anycore.testing.memory import MemoryClient, connect
     from anycore.testing.plugin import Example, check_plugin
     from anycore.testing.server import RunningServer, running
+    from anycore.testing.store import STORE_CHECKS, check_store
 
 __all__ = [
     "CORE_CHECKS",
+    "STORE_CHECKS",
     "Example",
     "MemoryClient",
     "RunningServer",
     "check_codec",
     "check_core",
     "check_plugin",
+    "check_store",
     "connect",
     "running",
 ]
@@ -31,10 +34,12 @@ _MODULES = {
     "CORE_CHECKS": "core",
     "Example": "plugin",
     "MemoryClient": "memory",
+    "STORE_CHECKS": "store",
     "RunningServer": "server",
     "check_codec": "codec",
     "check_core": "core",
     "check_plugin": "plugin",
+    "check_store": "store",
     "connect": "memory",
     "running": "server",
 }

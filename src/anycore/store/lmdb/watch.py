@@ -1,7 +1,7 @@
 """Who is told of changes, those of other processes included, which a watch notices by looking, twenty times a second.
 
 A look costs half a microsecond when nothing has changed. Between two, the log of the changes says which keys to look at; a watch for
-whom the log is too short compares the keys it knows with those that are there.
+whom the log is too short compares what it knows, a hash for each key, with what is there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LmdbWatch(Watch):
         with reading() as transaction:
             self._looked = self._state()
             self._seen = number(transaction.inner, environment.changes)
-            self._known = {key for key, _ in transaction.scan(prefix)}
+            self._known = {key: hash(value) for key, value in transaction.scan(prefix)}
 
     def poll(self, timeout: float | None = None) -> list[Change]:
         """Return what has changed."""
@@ -69,18 +69,23 @@ class LmdbWatch(Watch):
         with self._reading() as transaction:
             self._seen, keys = read(transaction.inner, self._environment.changes, self._seen, self._prefix)
             if keys is None:
-                found = dict(transaction.scan(self._prefix))
-                gone = [Change(key, None) for key in self._known - found.keys()]
-                self._known = set(found)
-                return [*gone, *(Change(key, value) for key, value in found.items())]
+                return self._compare(dict(transaction.scan(self._prefix)))
             changes = [Change(key, transaction.get(key)) for key in keys]
         for key, value in changes:
-            (self._known.discard if value is None else self._known.add)(key)
+            if value is None:
+                self._known.pop(key, None)
+            else:
+                self._known[key] = hash(value)
         return changes
+
+    def _compare(self, found: dict[bytes, bytes]) -> list[Change]:
+        before, self._known = self._known, {key: hash(value) for key, value in found.items()}
+        gone = [Change(key, None) for key in before if key not in found]
+        return gone + [Change(key, found[key]) for key, known in self._known.items() if before.get(key) != known]
 
     def close(self) -> None:
         """End the watch."""
         self._closed = True
-        self._known = set()
+        self._known = {}
         with self._environment.changed:
             self._environment.changed.notify_all()
