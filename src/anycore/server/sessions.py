@@ -12,25 +12,22 @@ from anycore.access.groups_store import Groups
 from anycore.identity.sessions import Sessions
 from anycore.identity.sessions_login import Login
 from anycore.kernel.call import NO_CREDENTIALS, Identity, Peer
-from anycore.kernel.registry import Entry, verify
 from anycore.server.errors import StartupError
 from anycore.services.group import Group
 from anycore.services.login import SystemWithChallenge, SystemWithLogin
 from anycore.store import namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from anycore.identity.sessions_authenticator import SessionAuthenticator
     from anycore.identity.sessions_challenge import Challenger
     from anycore.identity.throttle import Throttle
     from anycore.kernel.authentication import Chain
     from anycore.kernel.kernel import Kernel
+    from anycore.services.system import System
     from anycore.settings.tables import Settings
     from anycore.store import Store
 
 OpenStore = Callable[[], "Store"]
-RunCoroutine = Callable[["Coroutine[Any, Any, Any]"], Any]
 
 
 def sessions_of(settings: Settings, open_store: OpenStore) -> Sessions:
@@ -74,34 +71,45 @@ def session_authenticator(settings: Settings, throttle: Throttle, open_store: Op
     return SessionAuthenticator(sessions_of(settings, open_store), throttle, certificate_first=first)
 
 
-def login_entries(
-    settings: Settings, kernel: Kernel, run_coroutine: RunCoroutine, open_store: OpenStore, lookup: GroupLookup | None
-) -> list[Entry]:
-    """Return the plugins `system` and `group` of a server whose callers can log in.
+class Accounts:
+    """What a server has for callers that log in, and for their groups.
 
     Args:
         settings: All settings.
-        kernel: The kernel.
-        run_coroutine: Runs a coroutine on the core's loop and waits for it.
-        open_store: Returns the store.
-        lookup: What remembers who is in which group; told of changes.
+        kernel: The kernel, with its chain of authenticators.
+        open_store: Returns the store, in the process that asks.
+
+    Attributes:
+        groups: The tree of groups.
+        lookup: Who is in which of them.
 
     Raises:
         StartupError: When a setting is of no use.
     """
-    login = Login(sessions_of(settings, open_store), lambda: _certificate(settings))
-    chain = kernel.authentication
-    if chain is not None and "session" in settings.authentication.chain:
-        chain.welcome = login.welcome
-    system: SystemWithLogin
-    if settings.sessions.challenge:
-        challenger = _challenger(settings, login.sessions, chain)
-        system = SystemWithChallenge(kernel, run_coroutine, login, challenger)
-    else:
-        system = SystemWithLogin(kernel, run_coroutine, login)
-    changed = lookup.look if lookup is not None else _nothing
-    group = Group(groups_of(settings, open_store), changed)
-    return [verify(system, "anycore"), verify(group, "anycore")]
+
+    def __init__(self, settings: Settings, kernel: Kernel, open_store: OpenStore) -> None:
+        self.groups = groups_of(settings, open_store)
+        self.lookup = GroupLookup(self.groups)
+        self._login = Login(sessions_of(settings, open_store), lambda: _certificate(settings))
+        chain = kernel.authentication
+        if chain is not None and "session" in settings.authentication.chain:
+            chain.welcome = self._login.welcome
+        challenging = settings.sessions.challenge
+        self._challenger = _challenger(settings, self._login.sessions, chain) if challenging else None
+
+    def system(self, *arguments: Any) -> System:
+        """Return the plugin `system`, with the methods that begin and end sessions.
+
+        Args:
+            *arguments: What `System` takes.
+        """
+        if self._challenger is not None:
+            return SystemWithChallenge(*arguments, login=self._login, challenger=self._challenger)
+        return SystemWithLogin(*arguments, login=self._login)
+
+    def group(self) -> Group:
+        """Return the plugin `group`."""
+        return Group(self.groups, self.lookup.look)
 
 
 def _challenger(settings: Settings, sessions: Sessions, chain: Chain | None) -> Challenger:
@@ -134,7 +142,3 @@ def _certificate(settings: Settings) -> str:
 
     read = certificates(Path(found).read_bytes())
     return read[0].public_bytes(Encoding.PEM).decode() if read else ""
-
-
-def _nothing() -> None:
-    """Tell nobody."""

@@ -9,26 +9,22 @@ from anycore.kernel.plugin import exposed
 from anycore.services.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from anycore.identity.sessions_challenge import Challenger
     from anycore.identity.sessions_login import Login
-    from anycore.kernel.kernel import Kernel
 
 
 class SystemWithLogin(System):
     """The `system` plugin of a server that knows its callers by their certificates.
 
     Args:
-        kernel: The kernel it speaks of.
-        run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        *arguments: What `System` takes.
         login: Begins and ends sessions.
     """
 
     name = "system"
 
-    def __init__(self, kernel: Kernel, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any], login: Login) -> None:
-        super().__init__(kernel, run_coroutine)
+    def __init__(self, *arguments: Any, login: Login) -> None:
+        super().__init__(*arguments)
         self._login = login
 
     @exposed
@@ -51,22 +47,15 @@ class SystemWithChallenge(SystemWithLogin):
     """The same where callers may log in over plain HTTP.
 
     Args:
-        kernel: The kernel it speaks of.
-        run_coroutine: Runs a coroutine on the core's loop and waits for it.
+        *arguments: What `System` takes.
         login: Begins and ends sessions.
         challenger: Hands out challenges.
     """
 
     name = "system"
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
-        login: Login,
-        challenger: Challenger,
-    ) -> None:
-        super().__init__(kernel, run_coroutine, login)
+    def __init__(self, *arguments: Any, login: Login, challenger: Challenger) -> None:
+        super().__init__(*arguments, login=login)
         self._challenger = challenger
 
     @exposed
