@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _LOOKS: Final = 0.25
 """Seconds for which another process's change may go unnoticed."""
+_NONE: Final[frozenset[str]] = frozenset()
 _REMEMBERED: Final = 10_000
 """Identities whose groups are remembered."""
 
@@ -36,6 +37,8 @@ class GroupLookup:
         Args:
             identity: Who calls.
         """
+        if identity.kind == "anonymous":
+            return _NONE  # and the store need not even be there
         if time.monotonic() >= self._next:
             self.look()
         known = self._known
