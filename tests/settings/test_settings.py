@@ -102,6 +102,7 @@ OTHERS = {
     **{f"{section}.{name}": ("c.pem", "c.pem") for section in ("listen", "client") for name in ("certificate", "key")},
     "listen.client_ca": ("c.pem", "c.pem"),
     "listen.crl": ("c.pem", "c.pem"),
+    "enrolment.ca": ("ca", "ca"),
     "client.ca": ("c.pem", "c.pem"),
     "listen.mode": ("660", "660"),
     "server.plugins": (("a.py", "b.py"), "a.py,b.py"),
@@ -135,6 +136,7 @@ COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
     **{f"authentication.{name}": _PROXY for name in ("proxies", "proxy_user", "proxy_groups", "proxy_dn")},
     "sessions.challenge": {"sessions.certificate": "c.pem", "sessions.client_ca": "c.pem"},
+    "enrolment.ca": _HTTPS,
     "process.take_over": {"process.control": "/run/control.sock"},
 }
 
@@ -162,6 +164,7 @@ def test_every_key_can_be_given_in_the_file_by_the_environment_and_as_an_option(
         write("", name)
     Path("ACL").mkdir()
     write("<ACL/>", "ACL/ip.xml")
+    write("", "ca/ca.pem")
     file = write("\n".join([section.table, f"{key.name} = {toml(value)}", *lines]), "one.toml")
     assert found(load_settings(file=file, environment={})) == value
     variables = {

@@ -26,7 +26,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("anycore.cli.shell:shell", "Call the methods of a server from a Python prompt."),
     "new": ("anycore.cli.new:new", "Make something new to start from."),
     "check": ("anycore.cli.check:check", "Check the configuration and the plugins without serving."),
+    "ca": ("anycore.cli.ca:ca", "Run a private certificate authority, in a directory."),
+    "enroll": ("anycore.cli.enroll:enroll", "Get a certificate for this machine, or renew it."),
     "registry": ("anycore.cli.registry:registry", "Serve a registry of RPyC services, or ask one."),
+    "passwd": ("anycore.cli.passwd:passwd", "Set the password of a user in a password file."),
+    "token": ("anycore.cli.token:token", "Make, list and revoke bearer tokens."),
     "config": ("anycore.cli.config:config", "Print the effective configuration, explained, as a TOML file."),
     "completion": ("anycore.cli.completion:completion", "Print the script that completes commands in a shell."),
 }

@@ -213,6 +213,20 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token_file: Annotated[str, Meta(examples=["token.txt"], extra=_FILE)] = ""
 
 
+class EnrolmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[enrolment]`: certificates for machines that have a one-time token.
+
+    Args:
+        ca: Directory of the authority that makes them, see `anycore ca init`; nobody is enrolled when left out.
+        days: How many days they are valid.
+        passphrase_file: File with the passphrase of the authority's key; or else ANYCORE_CA_PASSPHRASE in the environment has it.
+    """
+
+    ca: Annotated[str, Meta(examples=["ca"], extra=_FILE)] = ""
+    days: int = 90
+    passphrase_file: Annotated[str, Meta(examples=["passphrase.txt"], extra=_FILE)] = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. Made by `anycore.settings.sources.load_settings`, or directly by a program that assembles its own server.
 
@@ -225,6 +239,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         sessions: The table `[sessions]`.
         access: The table `[access]`, without the rules.
         groups: The table `[groups]`.
+        enrolment: The table `[enrolment]`.
         prefork: The table `[prefork]`.
         rpyc: The table `[rpyc]`.
         discovery: The table `[discovery]`.
@@ -245,6 +260,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionSettings = SessionSettings()
     access: AccessSettings = AccessSettings()
     groups: GroupSettings = GroupSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     prefork: PreforkOptions = PreforkOptions()
     rpyc: RpycSettings = RpycSettings()
     discovery: DiscoverySettings = DiscoverySettings()

@@ -13,6 +13,7 @@ from typing import Any, Final
 from anycore.cores import core_names
 from anycore.discovery.address import RegistryAddress
 from anycore.settings.authentication import check_authentication
+from anycore.settings.enrolment import check_enrolment
 from anycore.settings.keys import of_section
 from anycore.settings.origins import Origin, default
 from anycore.settings.problems import did_you_mean
@@ -44,6 +45,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
     check_process(settings, found, problems)
     check_authentication(settings, found, problems)
     check_sessions(settings, found, problems)
+    check_enrolment(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)
