@@ -14,8 +14,9 @@ import msgspec
 from anycore.cores import load_core
 from anycore.cores.base import Core, Process
 from anycore.cores.loop_thread import LoopThread
+from anycore.cores.prefork_exchange import COUNT_SECONDS
 from anycore.cores.prefork_options import PreforkOptions
-from anycore.cores.prefork_supervisor import COUNT_SECONDS, WORKERS, Supervisor
+from anycore.cores.prefork_supervisor import WORKERS, Supervisor
 from anycore.cores.prefork_worker import Worker
 from anycore.cores.topics import ANSWER_SECONDS, SUPERVISOR, Answer, encode
 
@@ -55,7 +56,7 @@ class PreforkCore(Core):
         self._loop = LoopThread()
         self._supervisor = Supervisor(self, self.options.workers or _processors())
         self._worker: Worker | None = None
-        self.on(WORKERS, lambda _: self._supervisor.processes())
+        self.on(WORKERS, lambda _: self._supervisor.exchange.processes())
 
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Have workers serve until stopped; see `Core.run`. Each of them calls `startup` and `shutdown`."""

@@ -69,7 +69,7 @@ class Member:
         self.state = State.STARTING
         self.made = self.heard = time.monotonic()
         self.served = 0.0
-        self.stuck = ""
+        self.stuck = self.fate = ""
         self.late = False
         self.kill_at = float("inf")
         self.most_calls = self.oldest = float("inf")
@@ -100,7 +100,7 @@ class Member:
                 del self._unsent[: self._channel.send(self._unsent)]
         except BlockingIOError:
             if len(self._unsent) > _BACKLOG:
-                self.kill("has not heard what it was told for a long time")
+                self.kill("hung: it did not listen to the supervisor")
         except OSError:
             self._unsent.clear()  # it ends
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
@@ -132,8 +132,12 @@ class Member:
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def kill(self, why: str) -> None:
-        """End it at once, and say why."""
-        _log.error("%s %s; it is killed", self, why)
+        """End it at once.
+
+        Args:
+            why: What it did, for whoever says that it has ended.
+        """
+        self.fate = why
         self.kill_at = float("inf")
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)

@@ -1,12 +1,12 @@
 """The supervisor of the prefork core: makes workers, looks after them, and carries what they say to each other. It serves nobody.
 
-It is one thread without an event loop, so that it can fork at any time. What a worker is to it lives in `prefork_members`.
+It is one thread without an event loop, so that it can fork at any time. What a worker is to it lives in `prefork_members`, what workers
+say to each other goes through `prefork_exchange`.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import os
 import random
@@ -21,32 +21,26 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import msgspec
-
-from anycore.cores.base import Figures, Process
+from anycore.cores.base import Figures
 from anycore.cores.prefork_errors import WorkerError, unwrap
-from anycore.cores.prefork_members import Member, Place, Query, State
+from anycore.cores.prefork_exchange import COUNT_SECONDS, Exchange
+from anycore.cores.prefork_members import Member, Place, State
 from anycore.cores.prefork_messages import (
     Answered,
-    Answers,
     Asked,
     Beat,
     Counted,
     End,
     Failed,
-    Heard,
     Message,
-    Question,
-    Report,
     Said,
     Started,
     Stop,
     Stuck,
-    Sums,
     from_worker,
 )
-from anycore.cores.prefork_worker import BLOCKED, COUNT, GRACE_SECONDS, report_of
-from anycore.cores.topics import SUPERVISOR, Answer, encode
+from anycore.cores.prefork_worker import BLOCKED, GRACE_SECONDS
+from anycore.cores.topics import Answer
 from anycore.kernel.tally import Totals
 
 if TYPE_CHECKING:
@@ -58,8 +52,6 @@ _log = logging.getLogger("anycore.core")
 
 WORKERS: Final = "prefork.workers"
 """The topic on which the supervisor tells who serves, as a list of `Process`."""
-COUNT_SECONDS: Final = 1.0
-"""How long workers may take to report; for those that take longer, what they reported last counts."""
 _TURN_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.2  # between looks for workers that have ended, where the system does not tell
 _OVERSLEPT_SECONDS: Final = 1.0
@@ -84,9 +76,7 @@ class Supervisor:
         self._posted: deque[Callable[[], None]] = deque()
         self._members: dict[int, Member] = {}
         self._places = [Place(number) for number in range(count)]
-        self._queries: dict[int, Query] = {}
-        self._numbers = itertools.count(1)
-        self._gone = Figures()
+        self.exchange = Exchange(core, self._members, self._places)
         self.not_now = threading.Lock()
         self._thread = 0
         self._ready = False
@@ -154,7 +144,7 @@ class Supervisor:
         self._look()
 
     def _timeout(self) -> float:
-        moments = [query.deadline for query in self._queries.values()]
+        moments = [self.exchange.next_look()]
         moments += [member.kill_at for member in self._members.values()]
         if not self._stopping:
             moments += [place.due for place in self._places if place.member is None]
@@ -189,11 +179,7 @@ class Supervisor:
             if member.descriptor < 0:
                 self._reap(member)
             self._watch(member, now)
-        for number, query in list(self._queries.items()):
-            if now >= query.deadline:
-                for member in list(query.awaiting.values()):
-                    query.give_up(member, f"did not answer within {query.timeout:g} s")
-                self._finish(number)
+        self.exchange.look(now)
         if not self._stopping:
             for place in self._places:
                 if place.member is None and place.heir is None and now >= place.due:
@@ -203,11 +189,11 @@ class Supervisor:
     def _watch(self, member: Member, now: float) -> None:
         watchdog, silent = self._options.watchdog_time, now - member.heard
         if now >= member.kill_at:
-            member.kill("has not ended in time")
+            member.kill("had not ended in time")
         elif watchdog and silent > watchdog and member.state is State.SERVING and not member.late:
             member.late = True
-            what = f"; it was in {member.stuck}" if member.stuck else ""
-            member.kill(f"hangs: it has not seen to its connections for {silent:.1f} s{what}")
+            where = f", and was in {member.stuck}" if member.stuck else ""
+            member.kill(f"hung: it had not seen to its connections for {silent:.1f} s{where}")
         elif watchdog and silent > watchdog and member.state is State.STARTING and not member.late:
             member.late = True
             _log.warning("%s has not started after %.1f s; the start of a plugin takes that long", member, silent)
@@ -306,10 +292,7 @@ class Supervisor:
         self._listen(member)
         del self._members[member.pid]
         member.close()
-        self._add_gone(member.report.figures)
-        for number, query in list(self._queries.items()):
-            if member.pid in query.awaiting and query.give_up(member, "ended before it had answered"):
-                self._finish(number)
+        self.exchange.lose(member)
         place = self._places[member.number]
         current = place.member is member
         if current:
@@ -318,7 +301,7 @@ class Supervisor:
             place.heir = None
         if member.state is State.LEAVING or self._stopping:
             if status:
-                _log.warning("%s %s instead of ending well", member, _how(status))
+                _log.warning("%s %s", member, _how(member, status))
             place.ended += current
             return
         self._lament(place, member, status)
@@ -329,19 +312,15 @@ class Supervisor:
         wait = place.vacate(now, now - member.served if member.served else 0.0)
         following = f"another takes its place in {wait:g} s" if wait else "another takes its place"
         if not self._ready:
-            self._error = member.failure or WorkerError(f"{member} {_how(status)} before it had started")
+            self._error = member.failure or WorkerError(f"{member} {_how(member, status)} before it had started")
             self._begin_stop(End())
         elif member.state is State.STARTING:
-            reason = f"cannot start: {member.failure}" if member.failure else f"{_how(status)} before it had started"
+            reason = (
+                f"cannot start: {member.failure}" if member.failure else f"{_how(member, status)} before it had started"
+            )
             _log.error("%s %s; %s", member, reason, following)
         else:
-            _log.warning("%s %s; the calls that ran in it are lost; %s", member, _how(status), following)
-
-    def _add_gone(self, found: Figures) -> None:
-        gone = self._gone
-        self._gone = Figures(
-            0, 0, gone.accepted + found.accepted, gone.refused + found.refused, gone.timed_out + found.timed_out
-        )
+            _log.warning("%s %s; the calls that ran in it are lost; %s", member, _how(member, status), following)
 
     def _begin_stop(self, told: End) -> None:
         """Tell all to end, or to end once their connections have."""
@@ -366,15 +345,15 @@ class Supervisor:
         match message:
             case Beat():
                 member.heard, member.stuck = time.monotonic(), ""
-                self._count(member, message.report)
+                self.exchange.count(member, message.report)
             case Answered():
-                self._take_answers(member, message)
+                self.exchange.answer(member, message)
             case Asked():
-                self._pass_on(member, message)
+                self.exchange.pass_on(member, message)
             case Said():
-                self._spread(message.topic, message.payload, member)
+                self.exchange.spread(message.topic, message.payload, member)
             case Counted():
-                self._sum_up(lambda figures, totals: self._send_sums(member, message.number, figures, totals))
+                self.exchange.send_sums(member, message.number)
             case Stuck():
                 member.stuck = message.where
             case Started():
@@ -401,117 +380,7 @@ class Supervisor:
             self._ready = True
             self._core.ready()
 
-    def _count(self, member: Member, report: Report) -> None:
-        member.report = report
-        if report.tally and self._core.tally is not None:
-            self._core.tally.add(report.tally)
-
-    def _spread(self, topic: str, payload: bytes, said_by: Member | None) -> None:
-        for member in self._members.values():
-            if member is not said_by:
-                member.send(Heard(topic, payload))
-        self._core.topics.hear(topic, payload)
-
-    def _pass_on(self, asker: Member, asked: Asked) -> None:
-        def done(answers: list[Answer]) -> None:
-            if asker.pid in self._members:
-                asker.send(Answers(asked.number, answers))
-
-        self._ask(asked.topic, asked.payload, asked.worker, asked.timeout, done, asker)
-
-    def _ask(
-        self,
-        topic: str,
-        payload: bytes,
-        worker: int | None,
-        timeout: float,
-        done: Callable[[list[Answer]], None],
-        asker: Member | None = None,
-    ) -> None:
-        if worker == SUPERVISOR:
-            done(self._core.topics.answer(topic, payload, SUPERVISOR))
-            return
-        asked = [
-            member
-            for member in self._members.values()
-            if member is not asker and (worker is None or member is self._places_member(worker))
-        ]
-        if worker is not None and not asked:
-            done([Answer(worker, 0, None, f"there is no worker {worker}")])
-            return
-        self._question(topic, payload, asked, timeout, done)
-
-    def _places_member(self, worker: int) -> Member | None:
-        return self._places[worker].member if 0 <= worker < len(self._places) else None
-
-    def _question(
-        self, topic: str, payload: bytes, asked: list[Member], timeout: float, done: Callable[[list[Answer]], None]
-    ) -> None:
-        number = next(self._numbers)
-        awaiting = {member.pid: member for member in asked}
-        self._queries[number] = Query(awaiting, time.monotonic() + timeout, timeout, done)
-        for member in asked:
-            member.send(Question(number, topic, payload))
-        if not awaiting:
-            self._finish(number)
-
-    def _take_answers(self, member: Member, answered: Answered) -> None:
-        query = self._queries.get(answered.number)
-        if query is not None and query.take(member, answered.answers):
-            self._finish(answered.number)
-
-    def _finish(self, number: int) -> None:
-        query = self._queries.pop(number, None)
-        if query is not None:
-            query.finish()
-
-    def _sum_up(self, done: Callable[[Figures, Totals], None]) -> None:
-        """Have all workers report, and add up."""
-
-        def add(answers: list[Answer]) -> None:
-            for answer in answers:
-                report, member = report_of(answer), self._members.get(answer.process)
-                if report is not None and member is not None:
-                    self._count(member, report)
-            done(self.figures(), self.totals())
-
-        serving = [member for member in self._members.values() if member.state is not State.STARTING]
-        self._question(COUNT, encode(None), serving, COUNT_SECONDS, add)
-
-    def _send_sums(self, asker: Member, number: int, figures: Figures, totals: Totals) -> None:
-        if asker.pid in self._members:
-            asker.send(Sums(number, figures, msgspec.msgpack.encode(totals)))
-
     # What this process may ask for; see `Core`.
-
-    def figures(self) -> Figures:
-        """Return what all workers have counted, as they reported it last."""
-        found = [self._gone, *(member.report.figures for member in self._members.values())]
-        return Figures(*(sum(getattr(one, name) for one in found) for name in Figures.__struct_fields__))
-
-    def totals(self) -> Totals:
-        """Return what all workers have counted of methods and incidents, as they reported it last."""
-        totals = self._core.tally.totals() if self._core.tally is not None else Totals()
-        for member in self._members.values():
-            for name, count in member.report.running.items():
-                totals.running[name] = totals.running.get(name, 0) + count
-        return totals
-
-    def processes(self) -> list[Process]:
-        """Return who serves."""
-        now = time.monotonic()
-        return [
-            Process(
-                member.number,
-                member.pid,
-                member.state.value,
-                now - member.made,
-                member.report.calls,
-                self._places[member.number].ended,
-                member.report.figures,
-            )
-            for member in sorted(self._members.values(), key=lambda member: (member.number, member.made))
-        ]
 
     def stop(self, *, retire: bool) -> None:
         """Have it end. May be called from any thread and from a signal handler."""
@@ -519,7 +388,7 @@ class Supervisor:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Tell all. May be called from any thread and from a signal handler."""
-        self.post(lambda: self._spread(topic, payload, None))
+        self.post(lambda: self.exchange.spread(topic, payload))
 
     def ask(self, topic: str, payload: bytes, worker: int | None, timeout: float) -> list[Answer]:
         """Ask workers, and wait for their answers."""
@@ -530,15 +399,15 @@ class Supervisor:
                 found.extend(answers)
                 done()
 
-            self._ask(topic, payload, worker, timeout, take)
+            self.exchange.ask(topic, payload, worker, timeout, take)
 
         self._wait(begin, timeout)
         return found
 
     def renewed_sums(self) -> tuple[Figures, Totals]:
         """Return what all workers have counted until now."""
-        self._wait(lambda done: self._sum_up(lambda *_: done()), COUNT_SECONDS)
-        return self.figures(), self.totals()
+        self._wait(self.exchange.sum_up, COUNT_SECONDS)
+        return self.exchange.figures(), self.exchange.totals()
 
     def post(self, action: Callable[[], None]) -> None:
         """Have something done in the thread of the supervisor."""
@@ -560,5 +429,7 @@ class Supervisor:
             self.turn()
 
 
-def _how(status: int) -> str:
+def _how(member: Member, status: int) -> str:
+    if member.fate:
+        return f"{member.fate}; it was killed"
     return f"was ended by signal {-status}" if status < 0 else f"ended by itself, with status {status}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from anycore.kernel.statistics import Counts
+from anycore.kernel.statistics import Counts, Statistics
 
 if TYPE_CHECKING:
     from anycore.kernel.incidents import Incidents
@@ -53,7 +53,7 @@ class Tally:
     def __init__(self, registry: Registry, incidents: Incidents) -> None:
         self._registry = registry
         self._incidents = incidents
-        self._methods: dict[str, Counts] = {}
+        self._methods: dict[str, tuple[Statistics, Counts]] = {}
         self._counts: dict[str, int] = {}
         self.calls = 0
 
@@ -65,15 +65,20 @@ class Tally:
     def take(self) -> bytes:
         """Return what was counted since the last time; no bytes when it is nothing."""
         known = self._registry.methods.items()
-        methods = {name: method.statistics.counts() for name, method in known if name == method.name}
+        methods = {name: (found.statistics, found.statistics.counts()) for name, found in known if name == found.name}
         counts = dict(self._incidents.counts())
         found = Report(
-            {name: new for name, now in methods.items() if (new := now.since(self._methods.get(name))).count},
+            {name: new for name, (of, now) in methods.items() if (new := now.since(self._before(name, of))).count},
             {kind: more for kind, now in counts.items() if (more := now - self._counts.get(kind, 0)) > 0},
         )
         self._methods, self._counts = methods, counts
         self.calls += sum(new.count for new in found.methods.values())
         return msgspec.msgpack.encode(found) if found.methods or found.incidents else b""
+
+    def _before(self, name: str, statistics: Statistics) -> Counts | None:
+        """Return what was counted of a method the last time; None when it has been swapped meanwhile, and counts from the start."""
+        counted, counts = self._methods.get(name, (None, None))
+        return counts if counted is statistics else None
 
     def running(self) -> dict[str, int]:
         """Return how many calls are under way here, by the method's name."""
