@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("anycore.cli.check:check", "Check the configuration and the plugins without serving."),
     "ca": ("anycore.cli.ca:ca", "Run a private certificate authority, in a directory."),
     "enroll": ("anycore.cli.enroll:enroll", "Get a certificate for this machine, or renew it."),
+    "acl": ("anycore.cli.acl:acl", "Explain and test who may call, read and write what."),
     "registry": ("anycore.cli.registry:registry", "Serve a registry of RPyC services, or ask one."),
     "passwd": ("anycore.cli.passwd:passwd", "Set the password of a user in a password file."),
     "token": ("anycore.cli.token:token", "Make, list and revoke bearer tokens."),

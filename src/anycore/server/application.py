@@ -13,7 +13,7 @@ from anycore.console.metrics import Metrics, MetricsPage
 from anycore.console.status import StatusPage
 from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite
-from anycore.cores import Listener, load_core
+from anycore.cores import Listener
 from anycore.cores.base import UnservableError
 from anycore.kernel import debugging
 from anycore.kernel.debugging import Debugging
@@ -23,15 +23,27 @@ from anycore.kernel.registry import PluginRefusedError, verify
 from anycore.kernel.tally import Tally, Totals
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
+from anycore.server.access import Access, prepare_access
+from anycore.server.attributes import AttributeRules
 from anycore.server.certificates import Certificates
+from anycore.server.cores import core_of
 from anycore.server.errors import StartupError
 from anycore.server.inherited import Inherited, Passed
 from anycore.server.introduction import introduce
 from anycore.server.listeners import bind, bound_url, release
 from anycore.server.logs.access import AccessLog
 from anycore.server.parts import parts_of
-from anycore.server.plugins import Plugins
-from anycore.server.reconfigure import Reloaded, prepare_core, prepare_debugging, prepare_listeners, reload
+from anycore.server.reconfigure import TOPIC as RELOAD
+from anycore.server.reconfigure import (
+    Reloaded,
+    prepare_core,
+    prepare_debugging,
+    prepare_listeners,
+    reload,
+    reload_here,
+)
+from anycore.server.reloading import Reloading
+from anycore.server.shared_plugins import SharedPlugins
 from anycore.server.signals import install
 from anycore.server.tls import tls_context
 from anycore.services.debug import Debug
@@ -82,7 +94,7 @@ class Server:
     ) -> None:
         self.settings = settings
         self.reread = reread or (lambda: settings)
-        self.preparers = [prepare_listeners, prepare_core, prepare_debugging]
+        self.preparers = [prepare_access, prepare_listeners, prepare_core, prepare_debugging]
         self.on_reload: Callable[[bool], None] = lambda _: None
         self.on_stop: Callable[[], None] = lambda: None
         self._announce = announce
@@ -91,22 +103,26 @@ class Server:
         self._inherited = inherited or Inherited()
         self._sockets: list[tuple[ListenSettings, Passed]] = []
         self.urls: list[str] = []
-        self.kernel = Kernel(debug=settings.server.debug)
+        self.incidents = Incidents()
+        self.kernel = Kernel(debug=settings.server.debug, incidents=self.incidents)
+        self.access = Access(self.kernel, settings)
+        self.attributes = AttributeRules(self.kernel, self.access)
         if settings.log.access:
             self.kernel.observers = (AccessLog(settings.log.access, pretty=settings.log.format == "pretty"),)
-        self.incidents = Incidents()
         self.certificates = Certificates(self._changing)
-        self.plugins = Plugins(
+        self.plugins = SharedPlugins(
             self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine, self._changing
         )
         try:
-            core = core or load_core(settings.server.core)
+            core = core or core_of(settings)
             listeners = self._listen(settings.listen)  # first: what plugins print must not get into standard output
             self.plugins.load()
             self.core = core(listeners, settings.core_limits)
             self.core.tally = Tally(self.kernel.registry, self.incidents)
+            self.reloading = Reloading(self.core, self.plugins, self.certificates)
             self.debugging = Debugging(self.kernel, self.core.publish)
             self.core.on(debugging.TOPIC, self.debugging.apply)
+            self.core.on(RELOAD, lambda _: reload_here(self).problems)
         except BaseException as error:
             self.release()
             if isinstance(error, LookupError):
@@ -147,8 +163,7 @@ class Server:
 
     def totals(self) -> Totals:
         """Return what was counted so far, by all processes of the server. Not to be called on the loop."""
-        assert self.core.tally is not None
-        return self.core.tally.totals()
+        return self.core.totals()
 
     def _listen(self, listeners: Sequence[ListenSettings]) -> list[Listener]:
         made: list[Listener] = []
@@ -196,9 +211,10 @@ class Server:
         call_time = self.settings.limits.call_time
 
         def open_conversation(peer: Peer) -> Conversation:
-            return serve_root(
+            root = PluginRoot(self.kernel, peer, self._run_coroutine, call_time)
+            conversation = serve_root(
                 peer,
-                PluginRoot(self.kernel, peer, self._run_coroutine, call_time),
+                root,
                 config=config,
                 incidents=self.incidents,
                 run_coroutine=self._run_coroutine,
@@ -206,6 +222,8 @@ class Server:
                 max_frame=bounds.frame,
                 max_queue=bounds.queue,
             )
+            self.attributes.apply(conversation.connection, root)
+            return conversation
 
         return open_conversation
 
@@ -217,7 +235,7 @@ class Server:
         """
         about = {"version": version("anycore"), "core": self.settings.server.core}
         pages: dict[str, Page] = {
-            "/": StatusPage(self.kernel, self._rows),
+            "/": StatusPage(self.kernel, self._rows, self.totals),
             "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about)),
             "/livez": Health(),
             "/readyz": Health(lambda: "" if self._ready else "not ready"),
@@ -242,13 +260,20 @@ class Server:
         if signals:
             install(self, self.reload)
         parts = ExitStack()
+        plugins = (System(self.kernel, self._run_coroutine, self.totals), Debug(self.debugging))
+        bundled = [verify(plugin, "anycore") for plugin in plugins]
 
         def startup() -> None:
-            bundled = (System(self.kernel, self._run_coroutine), Debug(self.debugging))
-            self.plugins.start([verify(plugin, "anycore") for plugin in bundled])
+            self.plugins.start(bundled)
             for part in parts_of(self, self.settings):
                 part.start()
                 parts.callback(part.stop)
+            if self.core.several:
+                self._ready = True
+            else:
+                ready()
+
+        def ready() -> None:
             self._ready = True
             self._announce(self._introduction())
 
@@ -256,10 +281,13 @@ class Server:
             self._ready = False
             parts.close()
             self.plugins.stop()
-            _log.info("stopped")
 
         try:
+            if self.core.several:
+                self.plugins.enlist(bundled)
+                self.core.ready = ready
             self.core.run(startup, shutdown)
+            _log.info("stopped")
         except PluginRefusedError as error:
             raise StartupError(str(error)) from error
         finally:
@@ -285,11 +313,11 @@ class Server:
     def reload_now(self) -> Reloaded:
         """Read the settings again, and load certificates and every plugin that has a path. What cannot be loaded goes on as it is."""
         with self._reloading:
-            self.on_reload(False)  # noqa: FBT003
+            self.on_reload(False)
             try:
                 return reload(self)
             finally:
-                self.on_reload(True)  # noqa: FBT003
+                self.on_reload(True)
 
     def _introduction(self) -> Announcement:
         first = self.settings.listen[0] if self.settings.listen else None
@@ -311,5 +339,5 @@ class Server:
             ("refused at a limit", str(found.refused)),
             ("timed out", str(found.timed_out)),
         ]
-        incidents = ", ".join(f"{kind} {count}" for kind, count in sorted(self.incidents.counts().items()))
+        incidents = ", ".join(f"{kind} {count}" for kind, count in sorted(self.totals().incidents.items()))
         return [*rows, ("bad input", incidents or "none")]
