@@ -21,7 +21,7 @@ class Exit(enum.IntEnum):
 
 MEANINGS: Final[dict[Exit, str]] = {
     Exit.OK: "all went well; a server that was told to stop has stopped",
-    Exit.FAULT: "the server answered the call with a fault; an answer of acl is no, or not the one that was expected",
+    Exit.FAULT: "the server answered the call with a fault, or acl answered no",
     Exit.USAGE: "the command line makes no sense",
     Exit.CONFIGURATION: "a setting is wrong, be it of the file, the environment or an option",
     Exit.TRANSPORT: "no answer could be had: no connection, no time left, no such wire",
