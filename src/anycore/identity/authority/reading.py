@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from anycore.identity.authority.errors import AuthorityError
 
@@ -69,5 +70,5 @@ def expiries(pem: bytes, where: str) -> list[Expiry]:
 
 def shown(name: x509.Name) -> str:
     """Return the common name of a distinguished name, or all of it where there is none."""
-    found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[-1].value) if found else name.rfc4514_string()
