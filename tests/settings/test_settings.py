@@ -93,6 +93,7 @@ def _other(value: Any) -> tuple[Any, str]:
 
 OTHERS = {
     "server.core": ("threaded", "threaded"),
+    "server.store": ("memory:", "memory:"),
     "listen.url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
     "listen.client_certificate": ("required", "required"),
     "log.level": ("debug", "debug"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import abc
 import logging
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from anycore.store import Store
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _MARK = "__anycore_exposed__"
@@ -106,12 +109,14 @@ class Plugin:
         order: Plugins of one role are asked in this order, then by name.
         Settings: A `msgspec.Struct` or dataclass for the table `[plugin.NAME]` of the configuration, or None.
         settings: An instance of `Settings`, set before `start` is called.
+        open_store: Opens the plugin's part of the server's store, for `store`; set by the server before `start` is called.
     """
 
     name: ClassVar[str] = ""
     order: ClassVar[int] = 500
     Settings: ClassVar[type | None] = None
     settings: Any = None
+    open_store: Callable[[], Store] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -122,6 +127,21 @@ class Plugin:
     def log(self) -> logging.Logger:
         """The plugin's logger, `anycore.plugin.NAME`."""
         return logging.getLogger(f"anycore.plugin.{self.name}")
+
+    @cached_property
+    def store(self) -> Store:
+        """What the plugin keeps, and nobody else sees: its part of the server's store, opened when it is first asked for.
+
+        Outside of a server it is in memory, so that a plugin can be tested by itself.
+
+        Raises:
+            StoreError: When the store cannot be opened.
+        """
+        if self.open_store is not None:
+            return self.open_store()
+        from anycore.store.memory import MemoryStore
+
+        return MemoryStore()
 
     def start(self) -> Any:
         """Make ready; called once before the first call. May be `async def`. An exception refuses the plugin."""

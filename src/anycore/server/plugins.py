@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from anycore.kernel.plugin import Plugin
     from anycore.kernel.registry import Entry, Registry
 
 _log = logging.getLogger("anycore.plugins")
@@ -36,6 +37,9 @@ class Plugins:
         settings: The tables `[plugin.NAME]` of the configuration, by plugin name.
         run_coroutine: Runs a coroutine on the core's loop and waits for it.
         changing: Makes the context in which plugins may be loaded again; see `Core.changing`.
+
+    Attributes:
+        equip: Gives a plugin what the server has for it, before it is started.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Plugins:
         run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
         changing: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        self.equip: Callable[[Plugin], None] = lambda _: None
         self._changing = changing
         self._registry = registry
         self._sources = tuple(sources)
@@ -262,6 +267,7 @@ class Plugins:
     def _start(self, entries: Sequence[Entry]) -> None:
         for index, entry in enumerate(entries):
             try:
+                self.equip(entry.plugin)
                 self._settle(entry.plugin.start())
             except (Exception, SystemExit) as error:
                 self._stop(entries[:index])

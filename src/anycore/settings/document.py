@@ -11,6 +11,7 @@ from typing import Any, Final
 from anycore.settings.keys import SECTIONS, STANDARD_STREAM, Key, keys, of_section
 from anycore.settings.origins import Given, Origin
 from anycore.settings.problems import did_you_mean
+from anycore.settings.store import STORE, beside
 from anycore.settings.values import UnfitError, fit
 
 FILE: Final = "anycore.toml"
@@ -105,7 +106,7 @@ class Document:
         if not key.is_path or value in ("", STANDARD_STREAM):
             return value
         if isinstance(value, str):
-            return str(folder / Path(value).expanduser())
+            return beside(folder, value) if key.path == STORE else str(folder / Path(value).expanduser())
         return tuple(_source(folder, source) for source in value)
 
 

@@ -30,6 +30,7 @@ from anycore.settings.tables import (
     RpycSettings,
     ServerSettings,
 )
+from anycore.store.settings import StoreSettings
 
 PREFIX: Final = "ANYCORE_"
 STANDARD_STREAM: Final = "-"
@@ -37,7 +38,15 @@ STANDARD_STREAM: Final = "-"
 _LONGEST: Final = 1_000_000.0  # seconds, eleven days: what the system's calls take, in milliseconds, as a C int
 _MOST: Final = 2**31 - 1
 _FROM_ZERO: Final = frozenset(
-    {"prefork.workers", "prefork.calls", "limits.compress_above", "limits.backlog", "authentication.attempts"}
+    {
+        "prefork.workers",
+        "prefork.calls",
+        "limits.compress_above",
+        "limits.backlog",
+        "authentication.attempts",
+        "store.plugin_keys",
+        "store.plugin_bytes",
+    }
 )
 _AT_MOST: Final = {"limits.depth": 500}  # well under the depth at which Python itself gives up
 
@@ -78,6 +87,7 @@ SECTIONS: Final = (
     Section("sessions", (SessionSettings,), "SESSIONS_", "sessions-", "Sessions"),
     Section("access", (AccessSettings,), "ACCESS_", "access-", "Access"),
     Section("groups", (GroupSettings,), "GROUPS_", "groups-", "Groups"),
+    Section("store", (StoreSettings,), "STORE_", "store-", "Store"),
     Section("enrolment", (EnrolmentSettings,), "ENROLMENT_", "enrolment-", "Enrolment"),
     Section("prefork", (PreforkOptions,), "PREFORK_", "prefork-", "Prefork"),
     Section("rpyc", (RpycSettings,), "RPYC_", "rpyc-", "RPyC"),

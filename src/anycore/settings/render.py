@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anycore.settings.keys import SECTIONS, STANDARD_STREAM, Key, Section, of_section
+from anycore.settings.store import STORE, beside
 from anycore.settings.tables import Settings
 from anycore.settings.values import bare, toml
 
@@ -62,5 +63,5 @@ def _absolute(key: Key, value: Any) -> Any:
     if not key.is_path or value in ("", STANDARD_STREAM):
         return value
     if isinstance(value, str):
-        return str(Path(value).absolute())
+        return beside(Path.cwd(), value) if key.path == STORE else str(Path(value).absolute())
     return [str(Path(item).absolute()) if "/" in item or Path(item).exists() else item for item in value]

@@ -18,6 +18,7 @@ from anycore.cores.prefork_options import PreforkOptions
 from anycore.identity.sessions_settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.urls import ListenAddress, parse_listen_url
+from anycore.store.settings import StoreSettings
 
 DEFAULT_URL = "http://127.0.0.1:6789"
 _FILE = {"path": True}
@@ -29,12 +30,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Args:
         core: The core, by name: how bytes arrive and where work runs.
         plugins: Plugins to serve: files, directories, modules, entry points.
+        store: Where sessions, tokens, groups and plugins keep what must last: lmdb:PATH of a directory, or memory: for as long as the
+            server runs. Without it, a directory of the user's own: see the reference of the store.
         reload: Load a plugin again when its file changes; what does not load leaves the old one serving.
         debug: Show tracebacks: in the faults that callers get, and when the start fails.
     """
 
     core: Annotated[str, Meta(examples=["asyncio"])] = "asyncio"
     plugins: Annotated[tuple[str, ...], Meta(examples=["./plugins"], extra=_FILE)] = ()
+    store: Annotated[str, Meta(examples=["lmdb:./store"], extra=_FILE)] = ""
     reload: bool = False
     debug: bool = False
 
@@ -239,6 +243,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         sessions: The table `[sessions]`.
         access: The table `[access]`, without the rules.
         groups: The table `[groups]`.
+        store: The table `[store]`.
         enrolment: The table `[enrolment]`.
         prefork: The table `[prefork]`.
         rpyc: The table `[rpyc]`.
@@ -260,6 +265,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionSettings = SessionSettings()
     access: AccessSettings = AccessSettings()
     groups: GroupSettings = GroupSettings()
+    store: StoreSettings = StoreSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
     prefork: PreforkOptions = PreforkOptions()
     rpyc: RpycSettings = RpycSettings()

@@ -19,6 +19,7 @@ from anycore.settings.origins import Origin, default
 from anycore.settings.problems import did_you_mean
 from anycore.settings.process import check_process
 from anycore.settings.sessions import check_sessions
+from anycore.settings.store import check_store_url
 from anycore.settings.tables import ListenSettings, Settings
 from anycore.settings.urls import ListenAddress
 from anycore.settings.values import shown
@@ -46,6 +47,7 @@ def verify(settings: Settings, origins: Mapping[str, Origin] | None = None) -> l
     check_authentication(settings, found, problems)
     check_sessions(settings, found, problems)
     check_enrolment(settings, found, problems)
+    check_store_url(settings, found, problems)
     taken: dict[ListenAddress, int] = {}
     for index, listener in enumerate(settings.listen):
         checked = _Listener(listener, index, found, problems)
