@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from anycore.testing import core_bytes, core_jobs, core_life, core_limits, core_peers
+from anycore.testing.core_http import BYTES, HttpBench
 from anycore.testing.served import Bench
 
 if TYPE_CHECKING:
@@ -37,9 +38,17 @@ _CHECKS: Final[dict[str, Callable[[Bench], None]]] = {
 CORE_CHECKS: Final = tuple(_CHECKS)
 """The names of all checks, in the order in which they are run."""
 
+HTTP_CANNOT: Final = BYTES
+"""The names of the checks that are made of bytes that are no whole request of HTTP."""
+
 
 def check_core(
-    factory: CoreFactory, *, only: Collection[str] = (), skip: Collection[str] = (), patience: float = 10.0
+    factory: CoreFactory,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    patience: float = 10.0,
+    http: bool = False,
 ) -> None:
     """Check that a core keeps the promises of `anycore.cores.Core`.
 
@@ -48,6 +57,7 @@ def check_core(
         only: Names of the checks to run, of `CORE_CHECKS`; all when empty.
         skip: Names of checks to leave out.
         patience: How long to wait for anything that is promised, in seconds. On a busy machine, more does no harm.
+        http: Whether its listeners are asked in HTTP, for a core whose server reads HTTP itself. The checks of `HTTP_CANNOT` are left out.
 
     Raises:
         AssertionError: A promise was broken; the message names the check and says what it expected.
@@ -56,9 +66,9 @@ def check_core(
     unknown = sorted({*only, *skip} - {*CORE_CHECKS})
     if unknown:
         raise ValueError(f"there is no check {unknown[0]!r} of cores; there are: {', '.join(CORE_CHECKS)}")
-    bench = Bench(factory, patience)
+    bench = (HttpBench if http else Bench)(factory, patience)
     for name, check in _CHECKS.items():
-        if name not in skip and (not only or name in only):
+        if name not in skip and (not only or name in only) and not (http and name in HTTP_CANNOT):
             _run(name, check, bench)
 
 

@@ -198,6 +198,19 @@ class Bench:
         self.factory = factory
         self.patience = patience
 
+    served = Served
+    """What a core at work is."""
+
+    def listener(
+        self,
+        bound: socket.socket,
+        journal: Journal,
+        opener: Callable[[Journal, Peer], Conversation],
+        tls: ssl.SSLContext | None,
+    ) -> Listener:
+        """Return the listener that a core is made with."""
+        return Listener(bound, lambda peer: opener(journal, peer), "test:", tls)
+
     @contextmanager
     def made(
         self,
@@ -229,9 +242,8 @@ class Bench:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="anycore-"))
             bound.bind(str(Path(directory) / "socket") if unix else ("127.0.0.1", 0))
-            listener = Listener(bound, lambda peer: opener(journal, peer), "test:", tls)
-            core = self.factory([listener], CoreLimits(**bounds))
-            served = Served(core, journal, bound.getsockname(), self.patience)
+            core = self.factory([self.listener(bound, journal, opener, tls)], CoreLimits(**bounds))
+            served = self.served(core, journal, bound.getsockname(), self.patience)
             try:
                 yield served
             except BaseException:
