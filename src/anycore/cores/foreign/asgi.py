@@ -23,6 +23,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_PIECE: Final = 1 << 18
 ABORT: Final = "anycore.abort"
 """The extension of a scope with which a connection is ended whose peer does not read."""
 
@@ -167,4 +168,7 @@ async def _answer(visit: Visit, send: Send, *, alone: bool) -> None:
     if visit.last and alone:
         encoded.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
+    # In pieces: servers wait for the peer to take one before they take the next, and not after the last.
+    for start in range(0, len(body) - _PIECE, _PIECE):
+        await send({"type": "http.response.body", "body": body[start : start + _PIECE], "more_body": True})
+    await send({"type": "http.response.body", "body": body[max(0, (len(body) - 1) // _PIECE) * _PIECE :]})

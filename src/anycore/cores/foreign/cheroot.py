@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
+import ssl
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cheroot.makefile import MakeFile
@@ -23,23 +26,29 @@ from anycore.cores.foreign.base import ThreadCore
 from anycore.cores.foreign.peers import PEER
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from anycore.cores.base import CoreLimits, Listener
+    from anycore.cores.base import CoreLimits, Figures, Listener
+    from anycore.cores.foreign.wsgi import WsgiApplication
 
 _log: Final = logging.getLogger("anycore.core")
 _NEVER: Final = 1e6
 """Seconds, eleven days: for time limits of cheroot that cannot be switched off."""
 
+_MAX_REFUSING: Final = 64
+"""Connections over the limit that are told so at a time; more are closed without a word."""
+_LINGER: Final = 0.5
+"""How long to wait for the peer of one to close, in seconds."""
+_PIECE: Final = 1 << 16
+
 
 class _Pool:
     """What cheroot asks of a pool of threads. These end with the process, if a plugin never lets them go."""
 
-    def __init__(self, server: _Server, size: int, waiting: int) -> None:
+    def __init__(self, server: _Server, size: int) -> None:
         self._server = server
         self._size = size
-        self._queue: queue.Queue[Any] = queue.Queue(waiting)
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy: set[Any] = set()
         self.min = size
@@ -60,12 +69,7 @@ class _Pool:
             self._threads[-1].start()
 
     def put(self, connection: Any) -> None:
-        """Queue a connection.
-
-        Raises:
-            queue.Full: Enough of them wait; cheroot answers 503 then.
-        """
-        self._queue.put_nowait(connection)
+        self._queue.put(connection)
 
     def stop(self, timeout: float | None = None) -> None:
         """Let the threads end after what they do; those that do not end in time are left behind, and their connections closed."""
@@ -126,11 +130,52 @@ class _Gateway(Gateway_10):
         environ[PEER] = request.conn.peer(request.server.listener)
         return environ
 
+    def write(self, chunk: bytes) -> None:
+        """Send; the peer is to take it in time."""
+        self.req.conn.socket.settimeout(self.req.server.limits.send_time or None)
+        super().write(chunk)
+
 
 class _Connection(HTTPConnection):
-    """Knows its peer, once there has been a request and thereby a hand-shake."""
+    """Shakes hands before its first request, and then knows its peer."""
 
+    refused = False
     _peer = None
+    _greeted = False
+
+    def communicate(self) -> bool:
+        """Serve a request; tell whether the connection stays."""
+        limits = self.server.limits
+        if not self._greeted:
+            self._greeted = True
+            if not self._shake_hands(limits.handshake_time or None):
+                return False
+        self.socket.settimeout(limits.receive_time or None)
+        return bool(super().communicate())
+
+    def close(self) -> None:
+        """Close the connection; one that was refused only after its peer has read why."""
+        if self.refused:
+            self.linger = False
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+                self.socket.settimeout(_LINGER)
+                while self.socket.recv(_PIECE):
+                    pass
+        super().close()
+
+    def _shake_hands(self, seconds: float | None) -> bool:
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return True
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.do_handshake()
+        except TimeoutError:
+            self.server.late()
+            return False
+        except OSError:
+            return False  # the peer spoke no TLS, none that we share, or has gone: there is nobody to tell
+        return True
 
     def peer(self, listener: Listener) -> Any:
         if self._peer is None:
@@ -146,23 +191,29 @@ class _Server(Server):
 
     ConnectionClass = _Connection
 
-    def __init__(self, listener: Listener, application: Any, limits: CoreLimits) -> None:
+    def __init__(
+        self, listener: Listener, application: WsgiApplication, limits: CoreLimits, late: Callable[[], None]
+    ) -> None:
         bound = listener.socket.getsockname()
         super().__init__(
             bound[:2] if isinstance(bound, tuple) else bound,
             application,
             request_queue_size=limits.backlog,
-            timeout=min(limits.idle_time or _NEVER, limits.receive_time or _NEVER),
+            timeout=limits.idle_time or _NEVER,
             shutdown_timeout=limits.stop_time,
         )
         self.listener = listener
+        self.limits = limits
+        self.expiration_interval = min(0.5, limits.sweep_interval)
         self.gateway = _Gateway
-        self.requests = _Pool(self, limits.workers, max(1, limits.connections - limits.workers))
-        self.keep_alive_conn_limit = limits.connections
+        self.requests = _Pool(self, limits.workers)
+        self.keep_alive_conn_limit = None
         self.max_request_header_size = listener.site.limits.header_bytes if listener.site is not None else 0
         self.ssl_adapter = None if listener.tls is None else _Tls(listener)
         self.stats["Enabled"] = False
         self.accepted = 0
+        self.refused = 0
+        self.late = late
 
     def bind(self, *_: Any) -> socket.socket:
         """Take the listener's socket in place of a new one."""
@@ -174,9 +225,21 @@ class _Server(Server):
         return self.bind()
 
     def process_conn(self, conn: Any) -> None:
-        if not conn.requests_seen and conn.last_used is None:
-            self.accepted += 1
-        super().process_conn(conn)
+        """Take a connection whose peer has spoken, or one that has just been accepted, which then waits for that."""
+        if conn.last_used is not None:
+            super().process_conn(conn)
+            return
+        self.accepted += 1
+        if self.open < self.limits.connections:
+            self._connections.put(conn)
+        elif self.listener.tls is None and self._unservicable_conns.qsize() < _MAX_REFUSING:
+            self.refused += 1
+            conn.refused = True
+            self._unservicable_conns.put(conn)
+        else:  # a hand-shake is work
+            self.refused += 1
+            conn.linger = False
+            conn.close()
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Log as everybody else does."""
@@ -202,7 +265,9 @@ class CherootCore(ThreadCore):
 
     def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
         super().__init__(listeners, limits)
-        self._servers = [_Server(listener, self.application(listener), self.limits) for listener in self.listeners]
+        self._servers = [
+            _Server(listener, self.application(listener), self.limits, self.runner.late) for listener in self.listeners
+        ]
 
     def serve(self) -> None:
         """Serve until stopped; see `ThreadCore.serve`."""
@@ -224,3 +289,9 @@ class CherootCore(ThreadCore):
     def connections(self) -> tuple[int, int]:
         """Return how many connections are open, and how many were accepted so far."""
         return sum(server.open for server in self._servers), sum(server.accepted for server in self._servers)
+
+    def figures(self) -> Figures:
+        """Return what was counted so far."""
+        found = super().figures()
+        found.refused += sum(server.refused for server in self._servers)
+        return found

@@ -7,35 +7,73 @@ from __future__ import annotations
 
 import logging
 import os
+import selectors
 import socket
-import struct
+import sys
 import threading
+import weakref
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http import get_parser
+from gunicorn.util import close_graceful, write_error
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from anycore.cores.base import AT_CONNECTIONS
 from anycore.cores.foreign.base import ThreadCore
 from anycore.cores.foreign.threads import DaemonThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from anycore.cores.base import CoreLimits, Listener
+    from anycore.cores.base import CoreLimits, Figures, Listener
+    from anycore.cores.foreign.wsgi import Environ, StartResponse, WsgiApplication
 
 _NEVER: Final = 1_000_000
 """Seconds, eleven days: for time limits of gunicorn that cannot be switched off."""
+_MAX_REFUSING: Final = 64
+"""Connections over the limit that are told so at a time; more are closed without a word."""
 
 
 class _Application:
-    """What a worker asks for its application."""
+    """What a worker asks for its application. The peer is to take each answer in time."""
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: WsgiApplication, limits: CoreLimits) -> None:
         self._application = application
+        self._send_time = limits.send_time or None
 
-    def wsgi(self) -> Any:
-        return self._application
+    def wsgi(self) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+        return self._answer
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        pieces = self._application(environ, start_response)
+        environ["gunicorn.socket"].settimeout(self._send_time)
+        return pieces
+
+
+class _Connection(TConn):
+    """A connection whose hand-shake and requests are to arrive in time, and whose TLS context is the listener's of that time."""
+
+    sock: socket.socket
+    initialized: bool
+
+    def __init__(self, worker: _Worker, connected: socket.socket, address: Any) -> None:
+        super().__init__(worker.cfg, connected, address, worker.listener.socket.getsockname())
+        self._worker = worker
+
+    def init(self) -> None:
+        """Make ready for a request."""
+        limits, context = self._worker.limits, self._worker.listener.tls
+        if not self.initialized and context is not None:
+            self.sock.settimeout(limits.handshake_time or None)
+            self.sock = context.wrap_socket(self.sock, server_side=True)
+            self.parser = get_parser(self.cfg, self.sock, self.client)
+            self.initialized = True
+        super().init()
+        self.sock.settimeout(limits.receive_time or None)
 
 
 class _Log(Logger):
@@ -43,8 +81,13 @@ class _Log(Logger):
 
     def setup(self, cfg: Config) -> None:  # noqa: ARG002 - the signature is given
         self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
+        self.error_log.setLevel(logging.ERROR)  # warnings are about peers, as many as these please
         self.access_log.propagate = False
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log an exception, unless a peer that is slow or gone has caused it."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().exception(msg, *args, **kwargs)
 
 
 class _Worker(ThreadWorker):
@@ -54,10 +97,16 @@ class _Worker(ThreadWorker):
         accepted: Connections so far.
     """
 
-    def __init__(self, listener: Listener, application: Any, config: Config, threads: DaemonThreads) -> None:
-        self._threads = threads
+    def __init__(self, listener: Listener, application: WsgiApplication, config: Config, limits: CoreLimits) -> None:
+        self.listener = listener
+        self.limits = limits
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._begun = threading.Event()
         self.accepted = 0
-        super().__init__(1, os.getppid(), [listener.socket], _Application(application), 0, config, _Log(config))
+        self.refused = 0
+        self.refusing = 0
+        self._leaving = DaemonThreads(1)
+        super().__init__(1, os.getppid(), [listener.socket], _Application(application, limits), 0, config, _Log(config))
 
     def init_signals(self) -> None:
         """Leave them alone."""
@@ -69,20 +118,68 @@ class _Worker(ThreadWorker):
         return True
 
     def get_thread_pool(self) -> DaemonThreads:
-        return self._threads
+        return DaemonThreads(self.limits.workers)
 
-    def accept(self, listener: Any) -> None:
+    def run(self) -> None:
+        """Serve until told to stop; what hangs then is cut off."""
+        self._begun.set()
+        super().run()
+        for connection in list(self._open):
+            connection.close()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection. It gets a thread when its peer has spoken, and not before, as gunicorn would have it."""
+        try:
+            connected, address = listener.accept()
+        except OSError:
+            return  # it has gone, or we are out of descriptors: let connections end before the next try
         self.accepted += 1
-        super().accept(listener)
+        if self.nr_conns >= self.limits.connections:
+            self._refuse(connected)
+            return
+        self.nr_conns += 1
+        connection = _Connection(self, connected, address)
+        self._open.add(connection)
+        connection.set_timeout()
+        self.pending_conns.append(connection)
+        self.poller.register(connected, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
+
+    def _refuse(self, connected: socket.socket) -> None:
+        self.refused += 1
+        if self.listener.tls is not None or self.refusing >= _MAX_REFUSING:  # a hand-shake is work
+            connected.close()
+            return
+        self.refusing += 1
+        with suppress(OSError):
+            write_error(connected, 503, "Service Unavailable", AT_CONNECTIONS)
+        self._leaving.submit(self._close_refused, connected)
+
+    def _close_refused(self, connected: socket.socket) -> None:
+        close_graceful(connected)
+        self.refusing -= 1
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or stop to accept; a worker that stops closes its socket at once."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for bound in self.sockets:
+                bound.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, deadline)
 
     def close(self) -> None:
         """Close what the worker leaves open."""
         for descriptor in self.PIPE:
             os.close(descriptor)
         self.tmp.close()
+        self._leaving.shutdown()
 
     def end(self) -> None:
-        """Stop gracefully; from any thread."""
+        """Stop gracefully; from any thread, once it has begun."""
+        self._begun.wait()
         self.handle_exit(None, None)
 
 
@@ -102,8 +199,6 @@ class GunicornCore(ThreadCore):
 
     def serve(self) -> None:
         """Serve until stopped; see `ThreadCore.serve`."""
-        for listener in self.listeners:
-            _bound_times(listener.socket, self.limits.receive_time, self.limits.send_time)
         self._workers = [self._worker(listener) for listener in self.listeners]
         threads = [
             threading.Thread(target=worker.init_process, name=f"anycore-gunicorn-{number}", daemon=True)
@@ -125,26 +220,25 @@ class GunicornCore(ThreadCore):
         config = Config()
         for name, value in (
             ("threads", limits.workers),
-            ("worker_connections", limits.connections),
-            ("keepalive", int(limits.idle_time)),
-            ("graceful_timeout", int(limits.stop_time) or _NEVER),
+            ("worker_connections", limits.connections + 1),  # one more is accepted, to be refused
             ("limit_request_line", min(site.limits.line, 8190)),
             ("limit_request_fields", site.limits.headers),
             ("limit_request_field_size", site.limits.line),
         ):
             config.set(name, value)
+        # These are given to the clock, which takes fractions, other than `set`.
+        config.settings["keepalive"].value = limits.idle_time or _NEVER
+        config.settings["graceful_timeout"].value = limits.stop_time or _NEVER
         if listener.tls is not None:
-            config.set("certfile", listener.files[0] or "in the context")  # this says that TLS is spoken
-            config.set("ssl_context", lambda _config, _default: listener.tls)
-            config.set("do_handshake_on_connect", False)
-        return _Worker(listener, self.application(listener), config, DaemonThreads(limits.workers))
+            config.set("certfile", listener.files[0])  # this says that TLS is spoken; the connection sees to how
+        return _Worker(listener, self.application(listener), config, limits)
 
     def connections(self) -> tuple[int, int]:
         """Return how many connections are open, and how many were accepted so far."""
         return sum(worker.nr_conns for worker in self._workers), sum(worker.accepted for worker in self._workers)
 
-
-def _bound_times(bound: socket.socket, receive: float, send: float) -> None:
-    """Let the system end what takes too long: accepted sockets inherit it, and gunicorn's threads wait on them without a limit."""
-    for option, seconds in ((socket.SO_RCVTIMEO, receive), (socket.SO_SNDTIMEO, send)):
-        bound.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+    def figures(self) -> Figures:
+        """Return what was counted so far."""
+        found = super().figures()
+        found.refused += sum(worker.refused for worker in self._workers)
+        return found

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from anycore.cores.base import peer_of
+from anycore.cores.base import AT_CONNECTIONS, peer_of
 from anycore.cores.foreign.asgi import ABORT
 from anycore.cores.foreign.base import LoopCore
 from anycore.cores.foreign.peers import PEER
@@ -44,6 +45,9 @@ class Telling(asyncio.Protocol):
         core: UvicornCore | None = getattr(self.config, "anycore_core", None)
         peer = _peer(transport, getattr(self.config, "anycore_listener", None))
         application = self.app
+        if core is not None and core.connections()[0] > core.limits.connections:
+            core.runner.counted.refused += 1
+            application = _refuse
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
             self._disarm()
@@ -53,7 +57,7 @@ class Telling(asyncio.Protocol):
         self.app = told
         if core is not None:
             core.accepted += 1
-            self._arm(core.limits.idle_time)
+            self._arm(core.limits.idle_time, quiet=True)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the head of a request is to arrive in time."""
@@ -62,14 +66,32 @@ class Telling(asyncio.Protocol):
             self._arm(core.limits.receive_time)
         super().data_received(data)
 
+    def pause_writing(self) -> None:
+        """The peer does not take what it is sent."""
+        super().pause_writing()
+        core: UvicornCore | None = getattr(self.config, "anycore_core", None)
+        if core is not None:
+            self._disarm()
+            self._arm(core.limits.send_time)
+
+    def resume_writing(self) -> None:
+        """The peer has taken most of what it was sent."""
+        self._disarm()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._disarm()
         super().connection_lost(exc)
 
-    def _arm(self, seconds: float) -> None:
+    def _arm(self, seconds: float, *, quiet: bool = False) -> None:
         if seconds:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._expire, quiet)
+
+    def _expire(self, quiet: bool) -> None:
+        if not quiet:
+            self.config.anycore_core.runner.late()
+        self.transport.abort()
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -95,6 +117,29 @@ def _peer(transport: asyncio.BaseTransport, listener: Listener | None) -> Peer:
         unix = isinstance(transport.get_extra_info("sockname"), str)
         return Peer("unix" if unix else "tcp", "", 0, version, certificate, local=unix)
     return Peer.of_address(address, version, certificate)
+
+
+async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a connection more than there may be."""
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": f"{AT_CONNECTIONS}\n".encode()})
+
+
+def _present(listener: Listener) -> ssl.SSLContext:
+    """Return a TLS context that goes on with the certificate that the listener has then, as uvicorn keeps the one it is given.
+
+    Whether peers must show a certificate, and whose are accepted, stays as it was: OpenSSL does not take that from the new one.
+    """
+    context = listener.tls
+    assert context is not None
+
+    def change(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        if listener.tls is not None and listener.tls is not context:
+            connection.context = listener.tls
+
+    context.sni_callback = change
+    return context
 
 
 class _Server(uvicorn.Server):
@@ -139,7 +184,6 @@ class UvicornCore(LoopCore):
 
     def _server(self, listener: Listener) -> _Server:
         limits = self.limits
-        context = listener.tls
         config = uvicorn.Config(
             self.application(listener),
             http=TellingHttpTools,
@@ -152,10 +196,9 @@ class UvicornCore(LoopCore):
             proxy_headers=False,
             server_header=False,
             backlog=limits.backlog,
-            limit_concurrency=limits.connections + 1,
             timeout_keep_alive=limits.idle_time or _NEVER,  # given to the loop, which takes fractions
             timeout_graceful_shutdown=limits.stop_time or None,
-            ssl_context_factory=None if context is None else lambda *_: context,
+            ssl_context_factory=None if listener.tls is None else lambda *_: _present(listener),
         )
         config.anycore_core, config.anycore_listener = self, listener
         return _Server(config)
