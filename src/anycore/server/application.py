@@ -45,6 +45,7 @@ from anycore.server.reconfigure import (
 from anycore.server.reloading import Reloading
 from anycore.server.shared_plugins import SharedPlugins
 from anycore.server.signals import install
+from anycore.server.storage import Storage
 from anycore.server.tls import tls_context
 from anycore.services.debug import Debug
 from anycore.services.system import System
@@ -103,6 +104,7 @@ class Server:
         self._inherited = inherited or Inherited()
         self._sockets: list[tuple[ListenSettings, Passed]] = []
         self.urls: list[str] = []
+        self.storage = Storage(settings)
         self.incidents = Incidents()
         self.kernel = Kernel(debug=settings.server.debug, incidents=self.incidents)
         self.access = Access(self.kernel, settings)
@@ -113,6 +115,7 @@ class Server:
         self.plugins = SharedPlugins(
             self.kernel.registry, settings.server.plugins, settings.plugin, self._run_coroutine, self._changing
         )
+        self.plugins.equip = self.storage.equip
         try:
             core = core or core_of(settings)
             listeners = self._listen(settings.listen)  # first: what plugins print must not get into standard output
@@ -281,6 +284,7 @@ class Server:
             self._ready = False
             parts.close()
             self.plugins.stop()
+            self.storage.close()
 
         try:
             if self.core.several:
