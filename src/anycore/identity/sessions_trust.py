@@ -93,7 +93,7 @@ class Trust:
             raise CertificateRefusedError(
                 f"there is no authority in {self._path}; put PEM files with certificates there"
             )
-        return Store(authorities), revoked
+        return Store(list(dict.fromkeys(authorities))), revoked
 
 
 def _check_revoked(
