@@ -62,16 +62,16 @@ def list_certificates(*, directory: Path, everything: bool, as_json: bool) -> No
 
         click.echo(text([_row(entry, now) for entry in shown]))
         return
-    from rich.console import Console
-    from rich.table import Table
+    rows = [("serial", "until", "state", "usage", "subject", "names"), *(_cells(entry, now) for entry in shown)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
-    table = Table("serial", "subject", "usage", "names", "until", "state", box=None, pad_edge=False)
-    for entry in shown:
-        state = entry.state(now) + (", renewed" if entry.successor else "")
-        table.add_row(
-            entry.serial[:12], printable(entry.subject), ", ".join(entry.usages), ", ".join(entry.names), f"{entry.until:%Y-%m-%d}", state
-        )  # fmt: skip
-    Console(highlight=False, soft_wrap=True).print(table)
+
+def _cells(entry: Entry, now: datetime) -> tuple[str, ...]:
+    state = entry.state(now) + (", renewed" if entry.successor else "")
+    names = " ".join(entry.names)
+    return entry.serial[:12], f"{entry.until:%Y-%m-%d}", state, "+".join(entry.usages), printable(entry.subject), names
 
 
 def _row(entry: Entry, now: datetime) -> dict[str, Any]:

@@ -27,7 +27,9 @@ from anycore.server.access import Access, prepare_access
 from anycore.server.attributes import AttributeRules
 from anycore.server.certificates import Certificates
 from anycore.server.cores import core_of
+from anycore.server.enrolment import enrolment_of
 from anycore.server.errors import StartupError
+from anycore.server.identity import identify_callers, prepare_identity, proxied_fields
 from anycore.server.inherited import Inherited, Passed
 from anycore.server.introduction import introduce
 from anycore.server.listeners import bind, bound_url, release
@@ -95,7 +97,7 @@ class Server:
     ) -> None:
         self.settings = settings
         self.reread = reread or (lambda: settings)
-        self.preparers = [prepare_access, prepare_listeners, prepare_core, prepare_debugging]
+        self.preparers = [prepare_access, prepare_identity, prepare_listeners, prepare_core, prepare_debugging]
         self.on_reload: Callable[[bool], None] = lambda _: None
         self.on_stop: Callable[[], None] = lambda: None
         self._announce = announce
@@ -107,6 +109,7 @@ class Server:
         self.storage = Storage(settings)
         self.incidents = Incidents()
         self.kernel = Kernel(debug=settings.server.debug, incidents=self.incidents)
+        identify_callers(self)
         self.access = Access(self.kernel, settings)
         self.attributes = AttributeRules(self.kernel, self.access)
         if settings.log.access:
@@ -119,6 +122,7 @@ class Server:
         try:
             core = core or core_of(settings)
             listeners = self._listen(settings.listen)  # first: what plugins print must not get into standard output
+            self._enrolment = enrolment_of(settings.enrolment, self.storage.open)
             self.plugins.load()
             self.core = core(listeners, settings.core_limits)
             self.core.tally = Tally(self.kernel.registry, self.incidents)
@@ -249,6 +253,7 @@ class Server:
             incidents=self.incidents,
             pages=pages,
             hosts=hosts,
+            proxied=proxied_fields(self.settings),
         )
 
     def run(self, *, signals: bool = True) -> None:
@@ -263,7 +268,7 @@ class Server:
         if signals:
             install(self, self.reload)
         parts = ExitStack()
-        plugins = (System(self.kernel, self._run_coroutine, self.totals), Debug(self.debugging))
+        plugins = (System(self.kernel, self._run_coroutine, self.totals), Debug(self.debugging), *self._enrolment)
         bundled = [verify(plugin, "anycore") for plugin in plugins]
 
         def startup() -> None:
