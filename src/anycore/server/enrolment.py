@@ -35,7 +35,7 @@ def enrolment_of(settings: EnrolmentSettings, open_store: Callable[[], Store]) -
 
     try:
         authority = Authority(Path(settings.ca), lambda: _passphrase(settings))
-        assert authority.key  # now, rather than when the first machine comes
+        authority.unlock()  # now, rather than when the first machine comes
     except AuthorityError as error:
         raise StartupError(f"enrolment.ca: {error}") from error
     return [Enrolment(authority, open_store, days=settings.days)]

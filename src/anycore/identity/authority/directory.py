@@ -171,6 +171,14 @@ class Authority:
             self._key = key
         return self._key
 
+    def unlock(self) -> None:
+        """Read the private key now rather than when it is needed.
+
+        Raises:
+            AuthorityError: It cannot be read.
+        """
+        _ = self.key
+
     def entries(self) -> tuple[Entry, ...]:
         """Return what was issued, the oldest first."""
         return tuple(ledger.load(self._ledger).certificates)
