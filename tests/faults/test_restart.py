@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("core", "calls", "restarts"), [("asyncio", 5000, 3), ("threaded", 1000, 1), ("pool", 1000, 1), ("forking", 300, 1)]
+    ("core", "calls", "restarts"),
+    [("asyncio", 5000, 3), ("threaded", 1000, 1), ("pool", 1000, 1), ("prefork", 1000, 1), ("forking", 300, 1)],
 )
 @pytest.mark.timeout(240)
 def test_no_call_fails_across_restarts(core: str, calls: int, restarts: int) -> None:

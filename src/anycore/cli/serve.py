@@ -67,10 +67,10 @@ def _run(
     from anycore.server.service import Service
 
     def announce(announcement: Announcement) -> None:
-        if detached is None:
-            show(announcement)
-        else:
+        if detached is not None:
             detached.ready()
+        elif predecessor is None:  # where the one before was started, its banner is still right
+            show(announcement)
 
     with starting():
         configure(settings.log)
