@@ -9,7 +9,7 @@ import pytest
 
 from anycore.identity import unix
 from anycore.identity.unix import UnixAuthenticator
-from anycore.kernel.call import NO_CREDENTIALS, Peer
+from anycore.kernel.call import NO_CREDENTIALS, Identity, Peer
 
 
 def test_the_user_and_its_groups_are_those_of_the_system() -> None:
@@ -38,7 +38,12 @@ def test_names_are_remembered_for_a_while_and_looked_up_in_a_thread(
 ) -> None:
     asked: list[int] = []
     look_up = unix._identity
-    monkeypatch.setattr(unix, "_identity", lambda uid: asked.append(uid) or look_up(uid))
+
+    def asking(uid: int) -> Identity:
+        asked.append(uid)
+        return look_up(uid)
+
+    monkeypatch.setattr(unix, "_identity", asking)
     door, peer = UnixAuthenticator(cache_time=10.0, clock=clock), Peer("unix", uid=os.getuid())
     assert not door.quick(peer, NO_CREDENTIALS)
     first = door.authenticate(peer, NO_CREDENTIALS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anycore.cli.credentials import of_client
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 
@@ -39,8 +40,9 @@ def client(url: str, config: str | None, options: dict[str, Any]) -> Server:
 
     settings = load(config, options, sections=("client",)).client
     context = _context(settings)
+    credentials, token = of_client(settings)
     try:
-        return _connect(url, settings.timeout or None, context)
+        return _connect(url, settings.timeout or None, context, credentials, token)
     except ValueError as error:
         more = ", or rpyc://host:port (RPyC)" if "unknown scheme" in str(error) and not speaks_rpyc(url) else ""
         cure = "" if "://" in url else f"; did you mean http://{url}?"
@@ -60,14 +62,20 @@ def speaks_rpyc(url: str) -> bool:
     return url.partition("://")[0].lower().endswith(("rpyc", "rpycs"))
 
 
-def _connect(url: str, timeout: float | None, context: ssl.SSLContext | None = None) -> Server:
+def _connect(
+    url: str,
+    timeout: float | None,
+    context: ssl.SSLContext | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
+) -> Server:
     if speaks_rpyc(url):
         from anycore.rpyc.calling import RpycClient
 
-        return RpycClient(url, timeout=timeout, context=context)
+        return RpycClient(url, timeout=timeout, context=context, credentials=credentials, token=token)
     from anycore.clients import connect
 
-    return connect(url, timeout=timeout, context=context)
+    return connect(url, timeout=timeout, context=context, credentials=credentials, token=token)
 
 
 def _context(settings: ClientSettings) -> ssl.SSLContext | None:

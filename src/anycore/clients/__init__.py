@@ -15,6 +15,7 @@ from typing import Any
 
 from anycore.clients.aio import AsyncClient
 from anycore.clients.blocking import Client
+from anycore.clients.credentials import authorization, with_authorization
 from anycore.clients.errors import CallTimeoutError, TransportError
 from anycore.clients.exchange import MAX_REPLY, make_endpoint
 from anycore.wire.errors import LocalProtocolError
@@ -41,6 +42,8 @@ def connect(
     compress: bool = False,
     max_reply: int = MAX_REPLY,
     default: Callable[[Any], Any] | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
 ) -> Client:
     """Make a synchronous client. Nothing is connected before the first call.
 
@@ -55,14 +58,17 @@ def connect(
         compress: Whether to send large requests as gzip; replies may always be compressed.
         max_reply: The largest reply taken, in bytes, decompressed or not.
         default: Called with a value of a type that the wire does not know; returns one that it does.
+        credentials: Name and password to sign in with, in place of those in the URL.
+        token: A bearer token to sign in with, in their place.
 
     Returns:
         A client that threads may share, and a context manager that closes it.
 
     Raises:
-        ValueError: The URL or the time-out has no meaning.
+        ValueError: The URL, the time-out or the credentials have no meaning.
         LocalProtocolError: A header cannot be sent.
     """
+    headers = with_authorization(headers, authorization(credentials, token))
     endpoint = make_endpoint(
         url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
     )
@@ -78,12 +84,15 @@ def aconnect(
     compress: bool = False,
     max_reply: int = MAX_REPLY,
     default: Callable[[Any], Any] | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
 ) -> AsyncClient:
     """Make an asyncio client; the arguments and errors are those of `connect`. Nothing is connected before a call.
 
     Returns:
         A client that tasks of one event loop may share, and an asynchronous context manager that closes it.
     """
+    headers = with_authorization(headers, authorization(credentials, token))
     endpoint = make_endpoint(
         url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
     )

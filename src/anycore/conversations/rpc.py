@@ -108,7 +108,7 @@ class RpcExchange(Exchange):
         try:
             entries, self.batch = form.decode(body, self.charset)
         except RemoteProtocolError as error:
-            return self.malformed(error)
+            return self.malformed(error) if self.refusal is None else self.refused_unread(self.refusal)
         if self.refusal is not None:
             return self._refused(entries, self.refusal)
         assert self.request is not None

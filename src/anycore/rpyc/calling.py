@@ -11,6 +11,7 @@ from anycore.clients.errors import CallTimeoutError, TransportError, failed
 from anycore.clients.proxy import MethodProxy, checked
 from anycore.objects.proxy import is_proxy
 from anycore.rpyc.connecting import DEFAULT_PORT, DEFAULT_SSL_PORT, connect, ssl_connect, unix_connect
+from anycore.rpyc.login import check
 from anycore.rpyc.root import local
 from anycore.wire.faults import APPLICATION_ERROR, METHOD_NOT_FOUND, Fault
 from anycore.wire.rpyc_constants import DIR, INSPECT
@@ -63,7 +64,7 @@ def parse_rpyc(url: str) -> RpycTarget:
     if parts.scheme not in SCHEMES:
         raise ValueError(f"{shown}: unknown scheme {parts.scheme!r}; give {FORMS}")
     if parts.username is not None:
-        raise ValueError(f"{shown}: RPyC has no place for a name and password; use rpycs:// with a client certificate")
+        raise ValueError(f"{shown}: RPyC has no place for a name and password; sign in by other means")
     if parts.scheme == "unix+rpyc":
         path = unquote(parts.netloc or parts.path)
         if not path.startswith("/"):
@@ -89,17 +90,28 @@ class RpycClient:
         url: See `parse_rpyc`.
         timeout: Seconds for each request, and for connecting; None for no limit.
         context: TLS settings; without them the server's certificate must be one that the system trusts.
+        credentials: Name and password to sign in with; see `anycore.rpyc.connecting.connect`.
+        token: A bearer token to sign in with, in their place.
 
     Raises:
         ValueError: The URL or the time-out has no meaning.
     """
 
-    def __init__(self, url: str, *, timeout: float | None = 30.0, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float | None = 30.0,
+        context: ssl.SSLContext | None = None,
+        credentials: tuple[str, str] | None = None,
+        token: str = "",
+    ) -> None:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout {timeout!r}: give seconds above 0, or None for no limit")
         self._target = parse_rpyc(url)
         self._timeout = timeout
         self._context = context
+        self._login: dict[str, Any] = {"credentials": credentials, "token": token} if check(credentials, token) else {}
         self._connection: Connection | None = None
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -174,11 +186,13 @@ class RpycClient:
     def _connect(self) -> Connection:
         target, config = self._target, {"sync_request_timeout": self._timeout}
         if target.socket:
-            return unix_connect(target.socket, config=config)
+            return unix_connect(target.socket, config=config, **self._login)
         seconds = min(self._timeout or _CONNECT_SECONDS, _CONNECT_SECONDS)
         if target.tls:
-            return ssl_connect(target.host, target.port, config=config, context=self._context, timeout=seconds)
-        return connect(target.host, target.port, config=config, timeout=seconds, ipv6=":" in target.host)
+            return ssl_connect(
+                target.host, target.port, config=config, context=self._context, timeout=seconds, **self._login
+            )
+        return connect(target.host, target.port, config=config, timeout=seconds, ipv6=":" in target.host, **self._login)
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from anycore.cores.pipes import as_socket
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
 from anycore.objects.connection import Connection
+from anycore.rpyc.login import check, login
 from anycore.rpyc.service import VoidService
 from anycore.wire.rpyc import MessageCodec
 
@@ -34,6 +35,9 @@ def connect(
     keepalive: bool | int = False,
     timeout: float = 10.0,
     dialect: int | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
+    cleartext: bool = False,
 ) -> Connection:
     """Connect to a server over TCP.
 
@@ -46,12 +50,18 @@ def connect(
         keepalive: Whether the system is to find out that the server has gone: True for after 60 s, or a number of seconds.
         timeout: Seconds that connecting may take.
         dialect: 5 for a server of RPyC 5, 6 for one of RPyC 6.
+        credentials: Name and password to sign in with, to a server of Anycore.
+        token: A bearer token to sign in with, in their place.
+        cleartext: Whether these may be sent to another machine without TLS.
 
     Raises:
-        OSError: When no connection can be made.
+        OSError: When no connection can be made; `LoginError`, which is one, when the server does not take the credentials.
     """
+    check(credentials, token)
     made = _connect_tcp(host, port, ipv6=ipv6, keepalive=keepalive, timeout=timeout)
-    return connect_socket(made, service, config, dialect=dialect)
+    connection = connect_socket(made, service, config, dialect=dialect)
+    login(connection, made, credentials, token, cleartext=cleartext)
+    return connection
 
 
 def ssl_connect(
@@ -71,6 +81,8 @@ def ssl_connect(
     keepalive: bool | int = False,
     timeout: float = 10.0,
     dialect: int | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
 ) -> Connection:
     """Connect to a server over TLS. Unlike with RPyC, the server's certificate is verified unless that is declined.
 
@@ -90,10 +102,13 @@ def ssl_connect(
         keepalive: See `connect`.
         timeout: Seconds that connecting may take, and the hand-shake again as many.
         dialect: See `connect`.
+        credentials: See `connect`.
+        token: See `connect`.
 
     Raises:
-        OSError: When no connection can be made; `ssl.SSLError`, which is one, when TLS is why.
+        OSError: When no connection can be made; `ssl.SSLError`, which is one, when TLS is why; `LoginError` as with `connect`.
     """
+    check(credentials, token)
     if context is None:
         context = _tls_context(keyfile, certfile, ca_certs, verify_mode, check_hostname, ciphers)
     raw = _connect_tcp(host, port, ipv6=ipv6, keepalive=keepalive, timeout=timeout)
@@ -102,7 +117,9 @@ def ssl_connect(
     except BaseException:
         raw.close()
         raise
-    return connect_socket(wrapped, service, config, dialect=dialect)
+    connection = connect_socket(wrapped, service, config, dialect=dialect)
+    login(connection, wrapped, credentials, token, cleartext=False)
+    return connection
 
 
 def _tls_context(
@@ -153,15 +170,25 @@ def _keep_alive(connected: socket.socket, seconds: int) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def unix_connect(path: str, service: type | object = VoidService, config: dict[str, Any] | None = None) -> Connection:
+def unix_connect(
+    path: str,
+    service: type | object = VoidService,
+    config: dict[str, Any] | None = None,
+    *,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
+) -> Connection:
     """Connect to a server on this machine by a unix socket; see `connect`."""
+    check(credentials, token)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.connect(path)
     except BaseException:
         made.close()
         raise
-    return connect_socket(made, service, config)
+    connection = connect_socket(made, service, config)
+    login(connection, made, credentials, token, cleartext=False)
+    return connection
 
 
 def connect_pipes(

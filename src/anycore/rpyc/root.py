@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from anycore.conversations.plain import plain
-from anycore.kernel.call import NO_CREDENTIALS, Call, Mode
+from anycore.identity.basic import write_basic
+from anycore.kernel.authentication import AuthenticationFault
+from anycore.kernel.call import NO_CREDENTIALS, Call, Credentials, Mode
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.objects.proxy import CONTAINERS, is_proxy
 from anycore.rpyc.service import Service
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from anycore.kernel.method import Parameter
 
 _get = object.__getattribute__
+_NOT_THESE: Final = frozenset({"certificate", "unix", "proxy", "rpyc", "anonymous"})
+"""Kinds of identities that nobody gets by signing in."""
 _MAX_DEPTH: Final = 64
 _AS_THEY_ARE: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 
@@ -67,8 +71,44 @@ class PluginRoot(Service):
         return Call(name, args, kwargs, self.peer, "rpyc", deadline, self.credentials)
 
     def _rpyc_getattr(self, name: str) -> Any:
-        own = {"get_service_aliases": self.get_service_aliases, "get_service_name": self.get_service_name}
+        own = {
+            "get_service_aliases": self.get_service_aliases,
+            "get_service_name": self.get_service_name,
+            "authenticate": self.authenticate,
+        }
         return own[name] if name in own else self.reach(name)
+
+    def authenticate(self, user: str = "", secret: str = "") -> str:
+        """Say who calls, for all that follows on this connection. It is checked again with every call, so what is revoked ends at once.
+
+        Args:
+            user: Name of the user; empty where the secret is a token.
+            secret: The password, or a token.
+
+        Returns:
+            The name of whoever that is.
+
+        Raises:
+            Fault: With `AUTHENTICATION_FAILED`.
+        """
+        chain = self.kernel.authentication
+        presented = (local(user), local(secret))
+        if chain is None or not all(isinstance(one, str) for one in presented):
+            message = (
+                "this server takes no credentials: every caller is anonymous" if chain is None else "give two texts"
+            )
+            raise AuthenticationFault(message)
+        given = write_basic(*presented) if user else f"Bearer {secret}"
+        credentials = Credentials(given)
+        identity = chain.authenticate(self.peer, credentials)
+        if identity.kind in _NOT_THESE:
+            # A certificate comes first in the chain: what was presented here was not even looked at.
+            message = (
+                f"this connection is {identity.name}'s already, by its {identity.kind}; nobody else can sign in on it"
+            )
+            raise AuthenticationFault(message)
+        self.credentials = credentials
+        return identity.name
 
     def reach(self, name: str) -> Any:
         """Return what a dotted name stands for: a method, ready to be called, or the beginning of longer names.

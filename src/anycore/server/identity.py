@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anycore.kernel.call import Credentials, Identity, Peer
     from anycore.kernel.incidents import Incidents
     from anycore.kernel.registry import Registry
+    from anycore.server.application import Server
     from anycore.settings.tables import Settings
     from anycore.store.base import Store
 
@@ -27,18 +28,29 @@ class Parts:
         settings: All settings.
         registry: The plugins.
         open_store: Returns the store; asked when something is looked up in it for the first time, in the process that does so.
+        throttle: What is known of those who failed before.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, open_store: Callable[[], Store]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        open_store: Callable[[], Store],
+        throttle: Throttle | None = None,
+    ) -> None:
         self.settings = settings
         self.registry = registry
         self.open_store = open_store
         table = settings.authentication
-        self.throttle = Throttle(table.attempts, table.longest_wait)
+        self.throttle = throttle if throttle is not None else Throttle(table.attempts, table.longest_wait)
 
 
 def build_chain(
-    settings: Settings, registry: Registry, incidents: Incidents, open_store: Callable[[], Store]
+    settings: Settings,
+    registry: Registry,
+    incidents: Incidents,
+    open_store: Callable[[], Store],
+    throttle: Throttle | None = None,
 ) -> GuardedChain | None:
     """Return the chain that the settings describe; None where it would let in everybody without a look.
 
@@ -47,16 +59,59 @@ def build_chain(
         registry: The plugins.
         incidents: Where failures are counted.
         open_store: Returns the store.
+        throttle: What is known of those who failed before.
 
     Raises:
         StartupError: An authenticator cannot be made.
     """
-    parts = Parts(settings, registry, open_store)
+    parts = Parts(settings, registry, open_store, throttle)
     made = [BUILDERS[name](parts) for name in settings.authentication.chain if name in BUILDERS]
     found = [one for one in made if one is not None]
     if [one.name for one in found] == ["anonymous"]:
         return None
     return GuardedChain(found, parts.throttle, incidents)
+
+
+def identify_callers(server: Server) -> None:
+    """Let a server find out who calls.
+
+    Args:
+        server: The server, before it serves.
+
+    Raises:
+        StartupError: An authenticator cannot be made.
+    """
+    prepare_identity(server, server.settings)()
+
+
+def prepare_identity(server: Server, new: Settings) -> Callable[[], None]:
+    """Make the chain of settings that are to come into force; see `anycore.server.reconfigure`.
+
+    Args:
+        server: The server.
+        new: The settings.
+
+    Raises:
+        StartupError: An authenticator cannot be made.
+    """
+    kernel, old = server.kernel, server.kernel.authentication
+    if old is not None and new.authentication == server.settings.authentication:
+        return lambda: None
+    throttle = None
+    if isinstance(old, GuardedChain) and _guesses(new) == _guesses(server.settings):
+        throttle = old.throttle  # whoever has to wait goes on waiting
+    chain = build_chain(new, kernel.registry, server.incidents, lambda: server.storage.open(), throttle)
+    if chain is not None and old is not None:
+        chain.authenticators = (*(one for one in old.authenticators if not one.name), *chain.authenticators)
+
+    def commit() -> None:
+        kernel.authentication = chain
+
+    return commit
+
+
+def _guesses(settings: Settings) -> tuple[int, float]:
+    return settings.authentication.attempts, settings.authentication.longest_wait
 
 
 def proxied_fields(settings: Settings) -> tuple[str, ...]:

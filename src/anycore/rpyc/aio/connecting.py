@@ -7,6 +7,7 @@ import socket
 import ssl as tls
 from typing import TYPE_CHECKING, Any
 
+from anycore.rpyc import login
 from anycore.rpyc.aio.connection import Connection
 from anycore.rpyc.service import VoidService
 
@@ -29,6 +30,9 @@ async def connect(
     keepalive: bool | int = False,
     ping_interval: float | None = None,
     dialect: int | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
+    cleartext: bool = False,
 ) -> Connection:
     """Connect to a server over TCP.
 
@@ -43,12 +47,16 @@ async def connect(
         ping_interval: Seconds of silence after which the server is pinged; silent for as long again, it is given up. Not for servers
             that, as RPyC's own, do not answer pings while they are at a call that takes longer.
         dialect: 5 for a server of RPyC 4.1 to 5, 6 for one of RPyC 6, which is the default.
+        credentials: Name and password to sign in with, to a server of Anycore.
+        token: A bearer token to sign in with, in their place.
+        cleartext: Whether these may be sent to another machine without TLS.
 
     Returns:
         The connection, which is an asynchronous context manager.
 
     Raises:
-        OSError: When no connection can be made; `TimeoutError` and `ssl.SSLError` are such.
+        OSError: When no connection can be made; `TimeoutError` and `ssl.SSLError` are such, and so is `LoginError`, when the server does not
+            take the credentials.
         EOFError: When the server ended the connection at once; the message says why.
     """
     context = tls.create_default_context() if ssl is True else ssl or None
@@ -59,7 +67,8 @@ async def connect(
         return await loop.create_connection(factory, host, port, **options)
 
     where = f"{host}:{port}"
-    connection = await _begin(where, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
+    entry = _Entry(where, credentials, token, cleartext=cleartext or context is not None)
+    connection = await _begin(entry, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
     if keepalive:
         _keep_alive(connection.line.get_extra_info("socket"), 60 if keepalive is True else int(keepalive))
     return connection
@@ -73,6 +82,8 @@ async def unix_connect(
     timeout: float | None = 10.0,  # noqa: ASYNC109 - as above
     ping_interval: float | None = None,
     dialect: int | None = None,
+    credentials: tuple[str, str] | None = None,
+    token: str = "",
 ) -> Connection:
     """Connect to a server on this machine by a Unix socket; see `connect`.
 
@@ -83,16 +94,41 @@ async def unix_connect(
         timeout: See `connect`.
         ping_interval: See `connect`.
         dialect: See `connect`.
+        credentials: See `connect`.
+        token: See `connect`.
     """
 
     async def dial(factory: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().create_unix_connection(factory, path)
 
-    return await _begin(path, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
+    entry = _Entry(path, credentials, token, cleartext=True)
+    return await _begin(entry, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
+
+
+class _Entry:
+    """Where to connect to, and what to sign in with there."""
+
+    def __init__(self, where: str, credentials: tuple[str, str] | None, token: str, *, cleartext: bool) -> None:
+        self.where = where
+        self._wanted = login.check(credentials, token)
+        self._arguments = login.arguments(credentials, token)
+        self._cleartext = cleartext
+
+    async def sign_in(self, connection: Connection) -> None:
+        """Sign in, if there is anything to sign in with."""
+        if not self._wanted:
+            return
+        login.check_private(connection.line.get_extra_info("socket"), self.where, cleartext=self._cleartext)
+        try:
+            await getattr(connection.root, login.METHOD)(*self._arguments)
+        except (EOFError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            raise login.refused(self.where, error) from error
 
 
 async def _begin(
-    where: str,
+    entry: _Entry,
     dial: Callable[[Callable[[], Any]], Awaitable[Any]],
     service: type | object | None,
     config: dict[str, Any] | None,
@@ -105,10 +141,13 @@ async def _begin(
         async with asyncio.timeout(timeout) as limit:
             await dial(lambda: connection.line)
             await connection.begin()
+            await entry.sign_in(connection)
     except BaseException as error:
         connection.drop(f"connecting failed: {error!r:.200}")
         if isinstance(error, TimeoutError) and limit.expired():
-            message = f"{where}: no connection to an RPyC server within {timeout:g} s; it may be another kind of server"
+            message = (
+                f"{entry.where}: no connection to an RPyC server within {timeout:g} s; it may be another kind of server"
+            )
             raise TimeoutError(message) from None
         raise
     return connection
