@@ -138,7 +138,7 @@ def x509_name(text: str) -> x509.Name:
 
 def slash(name: x509.Name) -> str:
     kinds = {oid: kind for kind, oid in OIDS.items()}
-    return "".join(f"/{kinds[one.oid]}={one.value}" for one in name)
+    return "".join(f"/{kinds[one.oid]}={one.value!s}" for one in name)
 
 
 @pytest.fixture(scope="session")
