@@ -198,7 +198,7 @@ def takes_the_tls_context_that_there_is(bench: Bench) -> None:
     """A hand-shake that begins takes the context that its listener has then; connections that are made go on."""
     with bench.serving(tls=server_context()) as served, served.connect(client_context()) as old:
         expect(old.ask("say hello") == ["hello"], "a peer without a certificate must be served at first")
-        served.core.listeners[0].tls = server_context(ask=True)
+        served.ask_for_certificates()
         expect(not _greeted(served.connect), "a peer without a certificate must be refused then")
         with served.connect(client_context(show=True)) as caller:
             expect(caller.ask("say hello") == ["hello"], "a peer with a certificate must be served then")

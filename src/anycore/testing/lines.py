@@ -21,8 +21,11 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
 from anycore.kernel.call import Mode
+from anycore.testing.elsewhere import THREADS, Desk, at_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,19 +38,25 @@ FAILURE: Final = "raised on purpose, by the conversation of check_core"
 
 
 class Journal:
-    """What happened, as the conversations and jobs of one check saw it.
+    """What happened, as the conversations and jobs of one check saw it, in whatever process.
 
     Args:
         patience: Seconds that a gate keeps a job at most.
         window: Messages that may wait for their answers before a conversation wants no more input.
+
+    Attributes:
+        desk: Where the core has several processes: how the others reach the journal of the check. Else None.
     """
 
+    known_as = "journal"
+
     def __init__(self, patience: float, window: int = 1000) -> None:
+        self.desk: Desk | None = None
         self.patience = patience
         self.window = window
         self.lock = threading.Lock()
         self.peers: list[Peer] = []
-        self.jobs: list[LineJob] = []
+        self.jobs: list[Record] = []
         self.received = 0
         self.taken = 0
         self.ended = 0
@@ -56,8 +65,65 @@ class Journal:
 
     def gate(self, name: str) -> Future[None]:
         """Return the gate of a name."""
+        if self.desk is not None and self.desk.away:
+            return self._distant_gate(name)
         with self.lock:
             return self._gates.setdefault(name, Future())
+
+    def _distant_gate(self, name: str) -> Future[None]:
+        future: Future[None] = Future()
+
+        def wait() -> None:
+            with contextlib.suppress(Exception):  # whoever waits for the future does not wait for ever
+                self.wait_at(name)
+            if not future.cancelled():
+                future.set_result(None)
+
+        threading.Thread(target=wait, name=f"{THREADS}-gate", daemon=True).start()
+        return future
+
+    @at_home
+    def wait_at(self, name: str) -> None:
+        """Wait until a gate is open."""
+        self.gate(name).result(self.patience)
+
+    @at_home
+    def enter(self, name: str) -> None:
+        """Tell that a job stands at a gate."""
+        self.gate(name)
+        self.entered(name).set()
+
+    @at_home
+    def add(self, record: Record) -> int:
+        """Note a job; return its number."""
+        with self.lock:
+            self.jobs.append(record)
+            return len(self.jobs) - 1
+
+    @at_home
+    def note(
+        self, number: int, *, runs: int = 0, finishes: int = 0, on_loop: bool | None = None, refusal: str = ""
+    ) -> None:
+        """Note what becomes of a job."""
+        record = self.jobs[number]
+        record.runs += runs
+        record.finishes += finishes
+        record.on_loop = record.on_loop if on_loop is None else on_loop
+        record.refusal = refusal or record.refusal
+
+    @at_home
+    def count(self, *, received: int = 0, taken: int = 0, ended: int = 0) -> None:
+        """Count bytes, and conversations that have ended."""
+        with self.lock:
+            self.received += received
+            self.taken += taken
+            self.ended += ended
+
+    @at_home
+    def welcome(self, peer: Peer) -> None:
+        """Note a peer."""
+        with self.lock:
+            self.peers.append(peer)
 
     def entered(self, name: str) -> threading.Event:
         """Return the event that tells that a job stands at a gate."""
@@ -77,22 +143,36 @@ class Journal:
 
     def open(self, peer: Peer) -> Lines:
         """Make the conversation with a peer: `Listener.open`."""
-        with self.lock:
-            self.peers.append(peer)
+        self.welcome(peer)
         return Lines(self)
 
 
-class LineJob(Job):
-    """One job of a message.
+class Record(msgspec.Struct):
+    """What becomes of a job.
 
-    Attributes:
+    Args:
+        mode: Where it is to be run.
+        verb: The verb of its message.
+        word: What follows that.
         runs: How often it was run.
         finishes: How often it was given back.
         on_loop: Whether an event loop ran in the thread where it ran; None before.
         refusal: The reason it was refused for, or an empty string.
     """
 
-    __slots__ = ("answer", "finishes", "journal", "on_loop", "refusal", "runs", "then", "verb", "word")
+    mode: Mode
+    verb: str
+    word: str
+    runs: int = 0
+    finishes: int = 0
+    on_loop: bool | None = None
+    refusal: str = ""
+
+
+class LineJob(Job):
+    """One job of a message."""
+
+    __slots__ = ("answer", "journal", "number", "then", "verb", "word")
 
     def __init__(self, journal: Journal, mode: Mode, verb: str, word: str, then: tuple[Mode, ...] = ()) -> None:
         self.mode = mode
@@ -101,18 +181,13 @@ class LineJob(Job):
         self.word = word
         self.then = then
         self.answer = Answer()
-        self.runs = 0
-        self.finishes = 0
-        self.on_loop: bool | None = None
-        self.refusal = ""
-        with journal.lock:
-            journal.jobs.append(self)
+        self.number = journal.add(Record(mode, verb, word))
 
     def run(self) -> None:
         """Do what the message asks for, in this thread."""
         self._begin()
         if self.verb == "gate":
-            self.journal.entered(self.word).set()
+            self.journal.enter(self.word)
             self.journal.gate(self.word).result(self.journal.patience)
         self._answer()
 
@@ -120,7 +195,7 @@ class LineJob(Job):
         """Do what the message asks for, on the loop."""
         self._begin()
         if self.verb in ("gate", "stubborn"):
-            self.journal.entered(self.word).set()
+            self.journal.enter(self.word)
             await self._wait()
         self._answer()
 
@@ -132,13 +207,12 @@ class LineJob(Job):
                 await asyncio.wait([future], timeout=0.05)
 
     def _begin(self) -> None:
-        self.runs += 1
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            self.on_loop = False
+            self.journal.note(self.number, runs=1, on_loop=False)
         else:
-            self.on_loop = True
+            self.journal.note(self.number, runs=1, on_loop=True)
 
     def _answer(self) -> None:
         if self.verb == "fail":
@@ -149,7 +223,7 @@ class LineJob(Job):
 
     def refuse(self, reason: str) -> None:
         """Answer that the core is at a limit."""
-        self.refusal = reason
+        self.journal.note(self.number, refusal=reason)
         self.answer.text = REFUSED.encode()
 
 
@@ -197,7 +271,7 @@ class Lines(Conversation):
         """Take bytes; return a job for each line that they complete."""
         if self._closing:
             return NO_JOBS
-        self._journal.received += len(data)
+        self._journal.count(received=len(data))
         self._buffer += data
         jobs: list[Job] = []
         while (end := self._buffer.find(b"\n")) >= 0:
@@ -225,7 +299,7 @@ class Lines(Conversation):
     def finish(self, job: Job) -> Sequence[Job]:
         """Take a job back; hand out the next link of a chain."""
         assert isinstance(job, LineJob)
-        job.finishes += 1
+        self._journal.note(job.number, finishes=1)
         if not job.then:
             job.answer.pending = 0
             return NO_JOBS
@@ -242,7 +316,8 @@ class Lines(Conversation):
         if self._stopping and self.phase is Phase.IDLE:
             self._closing = True
         taken = b"".join(ready)
-        self._journal.taken += len(taken)
+        if taken:
+            self._journal.count(taken=len(taken))
         return taken
 
     def eof(self) -> None:
@@ -250,8 +325,7 @@ class Lines(Conversation):
         self._closing = True
         if not self._over:
             self._over = True
-            with self._journal.lock:
-                self._journal.ended += 1
+            self._journal.count(ended=1)
 
     def time_out(self) -> None:
         """Say so, unless the peer is just silent, and close."""

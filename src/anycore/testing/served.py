@@ -8,10 +8,11 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from anycore.cores.base import CoreLimits, Listener
-from anycore.testing.certificate import client_context
+from anycore.testing.certificate import client_context, server_context
+from anycore.testing.elsewhere import THREADS, Desk, at_home
 from anycore.testing.lines import Journal
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     CoreFactory = Callable[[Sequence[Listener], CoreLimits], Core]
 
+_ASK: Final = "check-core.ask"
 QUIET = 0.2
 """Seconds of the short time limits that checks set."""
 
@@ -46,7 +48,14 @@ class Served:
         error: What `run` raised, or None.
     """
 
+    known_as = "served"
+
     def __init__(self, core: Core, journal: Journal, address: Any, patience: float) -> None:
+        core.on(_ASK, lambda _: self._ask_for_certificates())  # in each process that serves
+        self.desk = journal.desk
+        if self.desk is not None:
+            self.desk.keep(self.known_as, self)
+            self.desk.keep(journal.known_as, journal)
         self.core = core
         self.journal = journal
         self.address = address
@@ -54,7 +63,7 @@ class Served:
         self.error: BaseException | None = None
         self.started = threading.Event()
         self.calls: list[str] = []
-        self.thread = threading.Thread(target=self._run, name="check-core", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=THREADS, daemon=True)
         self.on_startup: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[], None] = lambda: None
 
@@ -66,11 +75,13 @@ class Served:
         finally:
             self.started.set()
 
+    @at_home
     def _startup(self) -> None:
         self.calls.append("startup")
         self.on_startup()
         self.started.set()
 
+    @at_home
     def _shutdown(self) -> None:
         self.calls.append("shutdown")
         self.on_shutdown()
@@ -91,6 +102,13 @@ class Served:
         expect(not self.thread.is_alive(), f"run must return after stop; it had not after {self.patience} s")
         if self.error is not None:
             raise self.error
+
+    def ask_for_certificates(self) -> None:
+        """Have the listener ask its peers for certificates from now on."""
+        self.core.ask(_ASK, timeout=self.patience)
+
+    def _ask_for_certificates(self) -> None:
+        self.core.listeners[0].tls = server_context(ask=True)
 
     def until(self, condition: Callable[[], object], promise: str) -> None:
         """Wait for something to become true, as nothing tells when it does."""
@@ -243,6 +261,9 @@ class Bench:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="anycore-"))
             bound.bind(str(Path(directory) / "socket") if unix else ("127.0.0.1", 0))
             core = self.factory([self.listener(bound, journal, opener, tls)], CoreLimits(**bounds))
+            if core.several:
+                journal.desk = Desk(str(Path(directory) / "desk"))
+                stack.callback(journal.desk.close)
             served = self.served(core, journal, bound.getsockname(), self.patience)
             try:
                 yield served
