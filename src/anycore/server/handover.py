@@ -49,7 +49,7 @@ class Command(msgspec.Struct, frozen=True):
     @classmethod
     def own(cls) -> Command:
         """Return how this process was started. To be called before anything changes directory or environment."""
-        left_out = (VARIABLE, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+        left_out = (VARIABLE, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID")  # meant for one process
         environment = {name: value for name, value in os.environ.items() if name not in left_out}
         return cls((sys.executable, *sys.orig_argv[1:]), os.getcwd(), environment)  # noqa: PTH109
 
