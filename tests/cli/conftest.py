@@ -109,7 +109,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert server.stop() == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> type[Served]:
     """Start a server, which the test stops."""
     return Served

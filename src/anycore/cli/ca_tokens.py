@@ -107,8 +107,14 @@ def _invitations(config: str | None, store: str | None) -> Iterator[Invitations]
     from anycore.store import StoreError, open_store
 
     settings = load(config, {"server__store": store}, sections=("server", "store"))
+    url = store_url(settings)
+    if url.startswith("memory:"):
+        raise Failure(
+            "a store in memory: lasts no longer than this command; give --store lmdb:PATH, as the server has it",
+            Exit.CONFIGURATION,
+        )
     try:
-        with open_store(store_url(settings)) as found:
+        with open_store(url) as found:
             yield Invitations(found)
     except StoreError as error:
         raise Failure(str(error), Exit.CONFIGURATION) from error

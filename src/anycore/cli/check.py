@@ -28,6 +28,7 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     from rich.console import Console
 
     from anycore.cli.banner import plugin_lines
+    from anycore.server.certificates import expiries, warnings
     from anycore.server.introduction import introduce
     from anycore.server.tls import tls_context
 
@@ -43,7 +44,10 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     )
     for line in plugin_lines(introduce(settings.server.core, urls, entries).plugins):
         console.print(line)
-    console.print("all is well")
+    ending = warnings(expiries((listener.url, listener) for listener in settings.listen))
+    for _, message in ending:
+        console.print(f"warning: {message}", markup=False)
+    console.print("all is well" if not ending else "all is well, but for what ends")
 
 
 def _entries(settings: Settings) -> list[Entry]:

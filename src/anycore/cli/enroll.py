@@ -62,6 +62,8 @@ def enroll(
     """
     if "https" not in url.partition("://")[0].lower().split("+"):
         raise click.BadParameter(f"{url} does not use TLS; write https://", param_hint="URL")
+    if "@" in url.partition("://")[2].partition("/")[0]:  # they would be sent to a server that nobody knows yet
+        raise click.BadParameter("there is no user and password for this; leave them out", param_hint="URL")
     with telling():
         if renew:
             _renew(url, output, within, kind)
