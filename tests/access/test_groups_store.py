@@ -233,7 +233,7 @@ class Naive:
 
     def is_one(self, who: Identity, subject: str) -> bool:
         if subject.startswith("/"):
-            return subject == "/" or who.dn == subject or who.dn.startswith(f"{subject}/")
+            return subject in ("/", who.dn) or who.dn.startswith(f"{subject}/")
         return subject in (f"user:{who.name}", *who.names)
 
     def has(self, part: Part, name: str, who: Identity) -> bool:
