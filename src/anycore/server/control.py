@@ -65,7 +65,8 @@ class Line:
         """
         data = json.dumps(value).encode() + b"\n"
         sent = socket.send_fds(self.socket, [data], descriptors) if descriptors else 0
-        self.socket.sendall(data[sent:])
+        if sent < len(data):
+            self.socket.sendall(data[sent:])
 
     def receive(self, *, most_descriptors: int = 0) -> tuple[Any, list[int]]:
         """Return the next value, and the files that came with it; None at the end.
@@ -88,7 +89,11 @@ class Line:
                 message = "a line is too long"
                 raise ValueError(message)
         line, _, self._read = self._read.partition(b"\n")
-        return json.loads(line), descriptors
+        try:
+            return json.loads(line), descriptors
+        except RecursionError as error:
+            message = "a line nests too deeply"
+            raise ValueError(message) from error
 
 
 Command: TypeAlias = "Callable[[Line, dict[str, Any]], Any]"
