@@ -47,6 +47,7 @@ class Matcher(AccessPolicy):
 
     Attributes:
         by_address: Whether rules go by address, so that `admit` can tell something.
+        by_group: Whether rules go by group, so that `groups_of` matters.
         has_attributes: Whether there are rules about attributes.
     """
 
@@ -68,6 +69,7 @@ class Matcher(AccessPolicy):
         subjects |= {one for entry in entries for wanted, _ in entry.conditions for one in wanted}
         self._networks = Networks(subjects)
         self.by_address = any(map(of_address, subjects - {EVERYBODY})) or any(e.effect is Effect.DENY for e in entries)
+        self.by_group = any(subject.startswith("group:") for subject in subjects)
         self.has_attributes = any(s.entries for sections in self.compiled[Kind.ATTRIBUTE] for s in sections)
         self._turns = sorted({t for e in entries for t in (e.start, e.end)} - {inf, -inf})
         self._since, self._until = inf, -inf

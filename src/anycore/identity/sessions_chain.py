@@ -8,7 +8,7 @@ its name alone.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from cryptography import x509
@@ -136,7 +136,7 @@ def _is_proxy(certificate: x509.Certificate) -> bool:
     return last is not None and last.value in _OLD_PROXIES
 
 
-def _added_name(certificate: x509.Certificate) -> x509.NameAttribute | None:
+def _added_name(certificate: x509.Certificate) -> x509.NameAttribute[Any] | None:
     """Return the common name by which a certificate's subject is longer than its issuer's; None when it is not so."""
     issuer, subject = list(certificate.issuer.rdns), list(certificate.subject.rdns)
     if not issuer or len(subject) != len(issuer) + 1 or subject[:-1] != issuer or len(subject[-1]) != 1:

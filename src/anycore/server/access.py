@@ -80,7 +80,7 @@ class Access:
         def commit() -> None:
             with self._lock:
                 self._settings, self._sources, self._stamps = settings, sources, stamps
-                matcher.groups_of = self._groups_of
+                matcher.groups_of = self._groups_of if matcher.by_group else None  # or every call would need the store
                 self.matcher = matcher
                 self._kernel.door.guard([matcher] if matcher.sets else [], default)
 
@@ -98,7 +98,8 @@ class Access:
             groups_of: Returns the groups of an identity; asked for every call, so it must be quick.
         """
         with self._lock:
-            self._groups_of = self.matcher.groups_of = groups_of
+            self._groups_of = groups_of
+            self.matcher.groups_of = groups_of if self.matcher.by_group else None
 
     def turns_away(self, peer: Peer) -> bool:
         """Tell whether nobody at an address may do anything. Plugins with policies of their own are not passed over."""

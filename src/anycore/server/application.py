@@ -45,12 +45,12 @@ from anycore.server.reconfigure import (
     reload_here,
 )
 from anycore.server.reloading import Reloading
+from anycore.server.sessions import Accounts
 from anycore.server.shared_plugins import SharedPlugins
 from anycore.server.signals import install
 from anycore.server.storage import Storage
 from anycore.server.tls import tls_context
 from anycore.services.debug import Debug
-from anycore.services.system import System
 
 if TYPE_CHECKING:
     import socket
@@ -111,6 +111,8 @@ class Server:
         self.kernel = Kernel(debug=settings.server.debug, incidents=self.incidents)
         identify_callers(self)
         self.access = Access(self.kernel, settings)
+        self.accounts = Accounts(settings, self.storage.open)
+        self.access.use_groups(self.accounts.lookup)
         self.attributes = AttributeRules(self.kernel, self.access)
         if settings.log.access:
             self.kernel.observers = (AccessLog(settings.log.access, pretty=settings.log.format == "pretty"),)
@@ -268,7 +270,8 @@ class Server:
         if signals:
             install(self, self.reload)
         parts = ExitStack()
-        plugins = (System(self.kernel, self._run_coroutine, self.totals), Debug(self.debugging), *self._enrolment)
+        system = self.accounts.system(self.kernel, self._run_coroutine, self.totals)
+        plugins = (system, self.accounts.group(), Debug(self.debugging), *self._enrolment)
         bundled = [verify(plugin, "anycore") for plugin in plugins]
 
         def startup() -> None:

@@ -9,6 +9,7 @@ from anycore.identity.chain import GuardedChain
 from anycore.identity.throttle import Throttle
 from anycore.kernel.authentication import Authenticator
 from anycore.server.errors import StartupError
+from anycore.server.sessions import login_of, session_authenticator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,10 @@ def build_chain(
     found = [one for one in made if one is not None]
     if [one.name for one in found] == ["anonymous"]:
         return None
-    return GuardedChain(found, parts.throttle, incidents)
+    chain = GuardedChain(found, parts.throttle, incidents)
+    if "session" in settings.authentication.chain:
+        chain.welcome = login_of(settings, open_store).welcome
+    return chain
 
 
 def identify_callers(server: Server) -> None:
@@ -100,7 +104,7 @@ def prepare_identity(server: Server, new: Settings) -> Callable[[], None]:
     throttle = None
     if isinstance(old, GuardedChain) and _guesses(new) == _guesses(server.settings):
         throttle = old.throttle  # whoever has to wait goes on waiting
-    chain = build_chain(new, kernel.registry, server.incidents, lambda: server.storage.open(), throttle)
+    chain = build_chain(new, kernel.registry, server.incidents, server.storage.open, throttle)
     if chain is not None and old is not None:
         chain.authenticators = (*(one for one in old.authenticators if not one.name), *chain.authenticators)
 
@@ -123,6 +127,10 @@ def _certificate(parts: Parts) -> Authenticator:
     from anycore.identity.certificate import CertificateAuthenticator
 
     return CertificateAuthenticator(parts.settings.authentication.certificate_name)
+
+
+def _session(parts: Parts) -> Authenticator:
+    return session_authenticator(parts.settings, parts.throttle, parts.open_store)
 
 
 def _token(parts: Parts) -> Authenticator:
@@ -216,6 +224,7 @@ class PluginAuthenticators(Authenticator):
 
 BUILDERS: Final[dict[str, Callable[[Parts], Authenticator | None]]] = {
     "certificate": _certificate,
+    "session": _session,
     "token": _token,
     "password": _password,
     "unix": _unix,

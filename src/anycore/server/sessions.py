@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from anycore.identity.sessions_authenticator import SessionAuthenticator
     from anycore.identity.sessions_challenge import Challenger
     from anycore.identity.throttle import Throttle
-    from anycore.kernel.authentication import Chain
-    from anycore.kernel.kernel import Kernel
     from anycore.services.system import System
     from anycore.settings.tables import Settings
     from anycore.store import Store
@@ -56,6 +54,16 @@ def groups_of(settings: Settings, open_store: OpenStore) -> Groups:
         raise StartupError(f"admins in [groups]: {error}") from error
 
 
+def login_of(settings: Settings, open_store: OpenStore) -> Login:
+    """Return what begins and ends sessions.
+
+    Args:
+        settings: All settings.
+        open_store: Returns the store.
+    """
+    return Login(sessions_of(settings, open_store), lambda: _certificate(settings))
+
+
 def session_authenticator(settings: Settings, throttle: Throttle, open_store: OpenStore) -> SessionAuthenticator:
     """Return the authenticator of sessions.
 
@@ -76,7 +84,6 @@ class Accounts:
 
     Args:
         settings: All settings.
-        kernel: The kernel, with its chain of authenticators.
         open_store: Returns the store, in the process that asks.
 
     Attributes:
@@ -87,15 +94,11 @@ class Accounts:
         StartupError: When a setting is of no use.
     """
 
-    def __init__(self, settings: Settings, kernel: Kernel, open_store: OpenStore) -> None:
+    def __init__(self, settings: Settings, open_store: OpenStore) -> None:
         self.groups = groups_of(settings, open_store)
         self.lookup = GroupLookup(self.groups)
-        self._login = Login(sessions_of(settings, open_store), lambda: _certificate(settings))
-        chain = kernel.authentication
-        if chain is not None and "session" in settings.authentication.chain:
-            chain.welcome = self._login.welcome
-        challenging = settings.sessions.challenge
-        self._challenger = _challenger(settings, self._login.sessions, chain) if challenging else None
+        self._login = login_of(settings, open_store)
+        self._challenger = _challenger(settings, self._login.sessions) if settings.sessions.challenge else None
 
     def system(self, *arguments: Any) -> System:
         """Return the plugin `system`, with the methods that begin and end sessions.
@@ -112,11 +115,11 @@ class Accounts:
         return Group(self.groups, self.lookup.look)
 
 
-def _challenger(settings: Settings, sessions: Sessions, chain: Chain | None) -> Challenger:
+def _challenger(settings: Settings, sessions: Sessions) -> Challenger:
     from anycore.identity.certificate import CertificateAuthenticator
     from anycore.identity.sessions_challenge import ChallengeError, Challenger
 
-    if chain is None or "session" not in settings.authentication.chain:
+    if "session" not in settings.authentication.chain:
         raise StartupError('challenge in [sessions] needs sessions; add "session" to chain in [authentication]')
     judge = CertificateAuthenticator(settings.authentication.certificate_name)
 
