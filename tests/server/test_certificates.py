@@ -151,6 +151,14 @@ def test_expiries(kept: Certificates, settings: ListenSettings, certifier: Certi
     }
 
 
+def test_the_metric(kept: Certificates) -> None:
+    ((name, _, values),) = kept.gauges()
+    assert name == "anycore_certificate_expiry_timestamp_seconds"
+    ends = {labels["file"]: round((value - datetime.now(UTC).timestamp()) / 86_400) for labels, value in values}
+    assert ends == {"certificate": 30, "client_ca": 3650, "crl": 90}
+    assert Certificates().gauges() == []
+
+
 def test_warnings() -> None:
     now = datetime(2026, 5, 1, tzinfo=UTC)
     names = {31: "certificate", 30: "certificate", 7: "client_ca", 1: "crl", -1: "certificate"}

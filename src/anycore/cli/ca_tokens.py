@@ -40,11 +40,16 @@ def token() -> None:
 @click.option(
     "--ttl", default="24h", show_default=True, metavar="TIME", help="How long it may be used: 90s, 30m, 24h, 7d."
 )
+@click.option(
+    "--url", default="https://SERVER:PORT", metavar="URL", help="The server, for the command that is printed."
+)
 @names_options
 @directory_option
 @_config_option
 @_store_option
-def create(*, name: str, ttl: str, directory: Path, config: str | None, store: str | None, **names: Any) -> None:
+def create(
+    *, name: str, ttl: str, url: str, directory: Path, config: str | None, store: str | None, **names: Any
+) -> None:
     """Make a token for a certificate with the common name NAME, and print the command for the new machine.
 
     What the certificate says is settled here: the machine brings its key, and no names.
@@ -53,7 +58,7 @@ def create(*, name: str, ttl: str, directory: Path, config: str | None, store: s
         fingerprint = opened(directory).fingerprint
         with _invitations(config, store) as invitations:
             made = invitations.create(wanted(name, **names), _seconds(ttl))
-    click.echo(f"anycore enroll https://SERVER:PORT --token {made} --fingerprint {fingerprint}")
+    click.echo(f"anycore enroll {url} --token {made} --fingerprint {fingerprint}")
 
 
 @token.command("list")

@@ -245,7 +245,7 @@ class Server:
         about = {"version": version("anycore"), "core": self.settings.server.core}
         pages: dict[str, Page] = {
             "/": StatusPage(self.kernel, self._rows, self.totals),
-            "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about)),
+            "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about, self.certificates.gauges)),
             "/livez": Health(),
             "/readyz": Health(lambda: "" if self._ready else "not ready"),
         }

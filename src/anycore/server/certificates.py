@@ -158,6 +158,12 @@ class Certificates:
         """Return when what each listener shows and trusts ends, the soonest of each file."""
         return expiries((one.listener.url, one.settings) for one in self._watched)
 
+    def gauges(self) -> list[tuple[str, str, list[tuple[dict[str, str], float]]]]:
+        """Return the same as a metric: its name, its help, and its values by their labels."""
+        values = [({"listener": url, "file": name}, until.timestamp()) for url, name, until in self.expiries()]
+        text = "When the first certificate or revocation list of a file ends, in seconds since 1970."
+        return [("anycore_certificate_expiry_timestamp_seconds", text, values)] if values else []
+
     def warn(self) -> None:
         """Log what has ended, or ends within 30 days."""
         self._noticed = time.monotonic()
