@@ -40,6 +40,8 @@ _MAX_REFUSING: Final = 64
 _LINGER: Final = 0.5
 """How long to wait for the peer of one to close, in seconds."""
 _PIECE: Final = 1 << 16
+_STEP: Final = 0.1
+"""How often, in seconds, cheroot looks whether it was told to stop."""
 
 
 class _Pool:
@@ -204,7 +206,7 @@ class _Server(Server):
         )
         self.listener = listener
         self.limits = limits
-        self.expiration_interval = min(0.5, limits.sweep_interval)
+        self.expiration_interval = min(_STEP, limits.sweep_interval)
         self.gateway = _Gateway
         self.requests = _Pool(self, limits.workers)
         self.keep_alive_conn_limit = None

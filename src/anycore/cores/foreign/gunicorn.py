@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 import threading
+import time
 import weakref
 from contextlib import suppress
 from functools import partial
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _NEVER: Final = 1_000_000
 """Seconds, eleven days: for time limits of gunicorn that cannot be switched off."""
+_LINGER: Final = 0.2
+"""How long a connection is kept for a request that may be on its way when the server stops, in seconds; gunicorn's own are 2."""
 _MAX_REFUSING: Final = 64
 """Connections over the limit that are told so at a time; more are closed without a word."""
 
@@ -107,6 +110,7 @@ class _Worker(ThreadWorker):
         self.refusing = 0
         self._leaving = DaemonThreads(1)
         super().__init__(1, os.getppid(), [listener.socket], _Application(application, limits), 0, config, _Log(config))
+        self.max_keepalived = limits.connections  # the limit less the threads, else
 
     def init_signals(self) -> None:
         """Leave them alone."""
@@ -166,6 +170,7 @@ class _Worker(ThreadWorker):
                 bound.close()
 
     def _cap_keepalive(self, deadline: float) -> None:
+        deadline = min(deadline, time.monotonic() + _LINGER)
         super()._cap_keepalive(deadline)
         for connection in self.pending_conns:
             connection.timeout = min(connection.timeout, deadline)
