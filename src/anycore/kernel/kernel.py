@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycore.kernel.authentication import Chain
+    from anycore.kernel.call import Identity
     from anycore.kernel.incidents import Incidents
     from anycore.kernel.method import Method
 
@@ -144,6 +145,17 @@ class Kernel:
             Fault: Nobody knows who it is, or it may not.
         """
         self._authorise(self._authenticate(call))
+
+    def identify(self, call: Call) -> Identity:
+        """Return who makes a call, once that is found out.
+
+        Args:
+            call: The call.
+
+        Raises:
+            Fault: Nobody knows, and it must be known.
+        """
+        return self._authenticate(call).identity
 
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""

@@ -17,10 +17,11 @@ from anycore.kernel.call import NO_CREDENTIALS, Call, Credentials, Mode
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.objects.proxy import CONTAINERS, is_proxy
 from anycore.rpyc.service import Service
+from anycore.wire.faults import ACCESS_DENIED, Fault
 from anycore.wire.rpyc_constants import CALL, GETATTR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from anycore.kernel.call import Peer
     from anycore.kernel.kernel import Kernel
@@ -113,23 +114,41 @@ class PluginRoot(Service):
     def reach(self, name: str) -> Any:
         """Return what a dotted name stands for: a method, ready to be called, or the beginning of longer names.
 
+        Of methods that the peer may not call it learns no more than of those that do not exist.
+
         Raises:
-            AttributeError: When no method's name is or begins so.
+            AttributeError: When the name of no method that the peer may call is or begins so.
+            Fault: With `AUTHENTICATION_FAILED`, when nobody knows who the peer is, and that must be known.
         """
         known = self._names.get(name)
         if known is not None and (isinstance(known, _Names) or name in self.kernel.registry.methods):
             return known
         methods = self.kernel.registry.methods
-        if name in methods:
-            made: Any = _Method(self, name).call
-        elif any(full.startswith(f"{name}.") for full in methods):
+        made: Any
+        if name in methods and self._may(name):
+            made = _Method(self, name).call
+        elif name not in methods and self._may_below(f"{name}.", methods):
             made = _Names(self, name)
         else:
             self._names.pop(name, None)
-            message = f"there is no plugin or method {name!r}; system.listMethods names those there are"
+            message = f"there is no plugin or method {name[:100]!r} that you may call; system.listMethods names those there are"
             raise AttributeError(message)
         self._names[name] = made
         return made
+
+    def _may(self, name: str) -> bool:
+        try:
+            self.kernel.admit(self.question(name))
+        except Fault as fault:
+            if fault.code == ACCESS_DENIED:
+                return False
+            raise
+        return True
+
+    def _may_below(self, prefix: str, methods: Iterable[str]) -> bool:
+        question = self.question(prefix)
+        self.kernel.identify(question)
+        return any(full.startswith(prefix) and self.kernel.decide(question, full).allowed for full in methods)
 
     def names(self, prefix: str = "") -> list[str]:
         """Return what may follow a prefix, as far as the peer may know of it."""
@@ -141,8 +160,8 @@ class PluginRoot(Service):
         return self.names()
 
     def ____mode__(self, handler: int) -> Mode:
-        """A look-up takes no time."""
-        return Mode.QUICK if handler == GETATTR else Mode.BLOCKING
+        """A look-up takes no time, unless it takes time to find out who the peer is."""
+        return self.kernel.mode(self.question("")) if handler == GETATTR else Mode.BLOCKING
 
 
 class _Names:
@@ -162,7 +181,7 @@ class _Names:
         return f"<plugin {self._prefix}>"
 
     def ____mode__(self, handler: int) -> Mode:
-        return Mode.QUICK if handler == GETATTR else Mode.BLOCKING
+        return self._root.____mode__(handler)
 
 
 class _Method:

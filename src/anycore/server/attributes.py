@@ -12,7 +12,6 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-from anycore.kernel.call import ANONYMOUS
 from anycore.kernel.policy import NO_OPINION
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ class AttributeRules:
         matcher: Matcher = self._access.matcher
         if not matcher.has_attributes or type(obj).__module__.startswith(_OWN) or _is_way_to_method(obj):
             return None
-        chain = self._kernel.authentication
-        identity = ANONYMOUS if chain is None else chain.authenticate(root.peer, root.credentials)
+        identity = self._kernel.identify(root.question(""))
         decision = matcher.decide_attribute(identity, root.peer, tuple(self._names(obj, attribute)))
         return None if decision is NO_OPINION else decision.allowed
 

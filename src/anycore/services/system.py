@@ -115,8 +115,8 @@ class System(Plugin):
         return document(self._kernel.visible(call), version("anycore"))
 
     @exposed
-    def properties(self) -> dict[str, Any]:
-        """Return what this server is: its version, machine, plugins and times."""
+    def properties(self, call: Call) -> dict[str, Any]:
+        """Return what this server is: its version, machine, times, and the plugins of which the caller may call something."""
         machine = platform.uname()
         return {
             "version": version("anycore"),
@@ -125,7 +125,7 @@ class System(Plugin):
             "operating_system": machine.system,
             "kernel": machine.release,
             "hardware": machine.machine,
-            "plugins": sorted(self._kernel.registry.entries),
+            "plugins": sorted({method.plugin for method in self._kernel.visible(call)}),
             "uptime": int(time.monotonic() - self._clock),
             "start_time": self._started,
             "server_time": datetime.now(UTC),
