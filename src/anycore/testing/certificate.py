@@ -5,9 +5,12 @@ The private key is published right here: it proves nothing to anybody. Never tru
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +40,16 @@ e/Zo8RJirQVyZ1APSmo=
 def certificate_der() -> bytes:
     """Return the certificate in DER form, as `Peer.certificate` has it."""
     return ssl.PEM_cert_to_DER_cert(CERTIFICATE[CERTIFICATE.index("-----BEGIN CERTIFICATE-----") :])
+
+
+@cache
+def certificate_files() -> tuple[str, str]:
+    """Return files with the certificate and its key, for servers that read them themselves; removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix="anycore-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "localhost.pem"
+    path.write_text(CERTIFICATE, encoding="ascii")
+    return str(path), str(path)
 
 
 def server_context(*, ask: bool = False) -> ssl.SSLContext:

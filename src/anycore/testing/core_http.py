@@ -5,11 +5,6 @@ What a check does with bytes of its own cannot be put so; `BYTES` names those ch
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anycore.conversations.exchange import Exchange, ExchangeJob
@@ -17,7 +12,7 @@ from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite, Limits
 from anycore.cores.base import Listener
 from anycore.kernel.kernel import Kernel
-from anycore.testing.certificate import CERTIFICATE
+from anycore.testing.certificate import certificate_files
 from anycore.testing.lines import REFUSED, TIMED_OUT, Lines
 from anycore.testing.served import Bench, Caller, Served
 from anycore.wire.http1 import ResponseParser, encode_request
@@ -164,15 +159,5 @@ class HttpBench(Bench):
         """Return a listener with a site that answers as `Lines` does."""
         site = LinesSite(journal)
         return Listener(
-            bound, lambda peer: HttpConversation(peer, site, max_pipeline=1000), "test:", tls, site, _files()
+            bound, lambda peer: HttpConversation(peer, site, max_pipeline=1000), "test:", tls, site, certificate_files()
         )
-
-
-@cache
-def _files() -> tuple[str, str]:
-    """Return the certificate in a file, for servers that read it themselves; it is removed when the process ends."""
-    folder = tempfile.mkdtemp(prefix="anycore-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / "localhost.pem"
-    path.write_text(CERTIFICATE, encoding="ascii")
-    return str(path), str(path)

@@ -18,7 +18,7 @@ from anycore.cores.base import CoreLimits
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import verify
 from anycore.services.system import System
-from anycore.testing.certificate import client_context, server_context
+from anycore.testing.certificate import certificate_files, client_context, server_context
 
 if TYPE_CHECKING:
     import ssl
@@ -119,7 +119,8 @@ def running(
         bound = stack.enter_context(_bound(transport, stack))
         server = RunningServer(kernel, bound, transport)
         tls = server_context(ask=transport == "mtls") if server.tls else None
-        listener = Listener(bound, lambda peer: HttpConversation(peer, site), server.url(), tls)
+        files = certificate_files() if tls is not None else ("", "")
+        listener = Listener(bound, lambda peer: HttpConversation(peer, site), server.url(), tls, site, files)
         factory = load_core(core) if isinstance(core, str) else core
         server.core = factory([listener], core_limits if core_limits is not None else CoreLimits())
         kernel.registry.commit([*entries, verify(System(kernel, server.core.run_coroutine), "anycore")])
