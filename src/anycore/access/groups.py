@@ -121,7 +121,7 @@ def single(identity: Identity) -> list[str]:
 
 def label(identity: Identity) -> str:
     """Return an identity as the audit trail names it: its distinguished name, or else its name."""
-    return identity.dn or f"user:{identity.name}"
+    return identity.dn or (identity.kind if identity.kind == "anonymous" else f"user:{identity.name}")
 
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
