@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
-from anycore.cli.options import SettingsCommand, load, settings_options
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
     from anycore.identity.tokens import Token, Tokens
 
-_SECTIONS: Final = ("store",)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION: Final = re.compile(r"(\d+)([smhdw])\Z")
+_DURATION: Final = re.compile(r"(\d{1,9})([smhdw])\Z")
+_config_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help="The configuration file of the server.  [default: $ANYCORE_CONFIG, or anycore.toml if there is one]",
+)
+_store_option = click.option("--store", metavar="URL", help="The store of the server.  [default: as configured]")
 
 
 @click.group()
@@ -26,13 +33,11 @@ def token() -> None:
     """Make, list and revoke bearer tokens.
 
     A token lets a program call as a user without a password: with --token-file, with token= in Python, or in a header as
-    `Authorization: Bearer ...`. Only its hash is kept, in the store of the server, which must be the same here as there: give the
-    same configuration file.
+    `Authorization: Bearer ...`. Only its hash is kept, in the store of the server.
     """
 
 
 @token.command(
-    cls=SettingsCommand,
     epilog="""\b
 Examples:
   anycore token create probe --scope 'thermostat.*' --expires 90d
@@ -50,7 +55,8 @@ Examples:
 )
 @click.option("--expires", metavar="TIME", help="How long it is good for: 30d, 12h, 15m; for ever when left out.")
 @click.option("--note", default="", metavar="TEXT", help="What it is for.")
-@settings_options(*_SECTIONS)
+@_config_option
+@_store_option
 def create(
     user: str,
     groups: tuple[str, ...],
@@ -58,53 +64,59 @@ def create(
     expires: str | None,
     note: str,
     config: str | None,
-    **options: Any,
+    store: str | None,
 ) -> None:
     """Make a token for USER and print it. It is shown this once and can be had nowhere again."""
     seconds = _seconds(expires) if expires else 0.0
-    tokens = _tokens(config, options)
     try:
-        text, made = tokens.create(user, groups=groups, scopes=scopes, seconds=seconds, note=note)
+        with _tokens(config, store) as tokens:
+            text, made = tokens.create(user, groups=groups, scopes=scopes, seconds=seconds, note=note)
     except ValueError as error:
         raise Failure(str(error), Exit.USAGE) from error
     click.echo(text)
     click.echo(f"token {made.id} of {printable(user)}{_end(made)}", err=True)
 
 
-@token.command("list", cls=SettingsCommand)
-@settings_options(*_SECTIONS)
-def list_(config: str | None, **options: Any) -> None:
+@token.command("list")
+@_config_option
+@_store_option
+def list_(config: str | None, store: str | None) -> None:
     """List the tokens: id, user, groups, scopes, when they end, what they are for."""
-    for one in sorted(_tokens(config, options), key=_order):
+    with _tokens(config, store) as tokens:
+        found = sorted(tokens, key=_order)
+    for one in found:
         parts = [one.id, one.user]
         parts += [f"groups {', '.join(one.groups)}"] if one.groups else []
         parts += [f"scopes {', '.join(one.scopes)}"] if one.scopes else []
         click.echo(printable("  ".join(parts) + _end(one) + (f"  {one.note}" if one.note else "")))
 
 
-@token.command(cls=SettingsCommand)
+@token.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@settings_options(*_SECTIONS)
-def revoke(ids: tuple[str, ...], config: str | None, **options: Any) -> None:
+@_config_option
+@_store_option
+def revoke(ids: tuple[str, ...], config: str | None, store: str | None) -> None:
     """End tokens; running servers refuse them from the next call on."""
-    tokens = _tokens(config, options)
-    missing = [ident for ident in ids if not tokens.revoke(ident)]
+    with _tokens(config, store) as tokens:
+        missing = [ident for ident in ids if not tokens.revoke(ident)]
     if missing:
         message = f"there is no token {', '.join(missing)}; `anycore token list` lists those there are"
         raise Failure(message, Exit.FAULT)
 
 
-def _tokens(config: str | None, options: dict[str, Any]) -> Tokens:
+@contextlib.contextmanager
+def _tokens(config: str | None, store: str | None) -> Iterator[Tokens]:
+    from anycore.cli.options import load
     from anycore.identity.tokens import Tokens
-    from anycore.server.storage import Storage
-    from anycore.store import StoreError
+    from anycore.settings.store import store_url
+    from anycore.store import StoreError, open_store
 
-    storage = Storage(load(config, options, sections=_SECTIONS))
-    click.get_current_context().call_on_close(storage.close)
+    settings = load(config, {"server__store": store}, sections=("server", "store"))
     try:
-        return Tokens(storage.open())
+        with open_store(store_url(settings)) as found:
+            yield Tokens(found)
     except StoreError as error:
-        raise Failure(str(error), Exit.STARTUP) from error
+        raise Failure(str(error), Exit.CONFIGURATION) from error
 
 
 def _seconds(text: str) -> float:

@@ -92,7 +92,7 @@ def read_certificate(der: bytes) -> Certificate:
                 one in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE) for one in purposes
             ),
         )
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         message = f"the certificate cannot be understood: {error}"
         raise CertificateError(message) from error
 
