@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from anycore.console.health import Health
@@ -21,6 +20,7 @@ from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import PluginRefusedError, verify
 from anycore.kernel.tally import Tally, Totals
+from anycore.kernel.version import own_version
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.access import Access, prepare_access
@@ -242,7 +242,7 @@ class Server:
         Args:
             hosts: Host names that requests may name; see `HttpSite`.
         """
-        about = {"version": version("anycore"), "core": self.settings.server.core}
+        about = {"version": own_version(), "core": self.settings.server.core}
         pages: dict[str, Page] = {
             "/": StatusPage(self.kernel, self._rows, self.totals),
             "/metrics": MetricsPage(self.kernel, Metrics(self.totals, self.figures, about, self.certificates.gauges)),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from anycore.kernel.debugging import ALL
+from anycore.kernel.version import own_version
 from anycore.server.control import ControlError
 from anycore.wire.faults import Fault
 
@@ -49,7 +49,7 @@ class _Commands:
         server = self._server
         return {
             "pid": os.getpid(),
-            "version": version("anycore"),
+            "version": own_version(),
             "core": server.core.name,
             "state": "serving" if server.ready else "finishing",
             "uptime": round(time.time() - self._began, 1),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+from anycore.kernel.version import own_version
 from anycore.server.announcement import Announcement
 from anycore.settings.urls import parse_listen_url
 
@@ -41,7 +41,7 @@ def introduce(core: str, urls: Sequence[str], entries: Sequence[Entry], certific
         plugins=[(entry.plugin.name, entry.origin, [_line(method) for method in entry.methods]) for entry in entries],
         core=core,
         sample=_sample(urls[0], entries, certificate) if urls and not parse_listen_url(urls[0]).stdio else "",
-        version=version("anycore"),
+        version=own_version(),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 import anycore
+from anycore.kernel.version import own_version
 from anycore.server.errors import StartupError
 
 _log = logging.getLogger("anycore.server")
@@ -156,5 +157,6 @@ def import_all() -> None:
         if not name.startswith(_NOT_SERVED):
             with suppress(ImportError):
                 importlib.import_module(name)
+    own_version()
     with suppress(LookupError):
         "localhost".encode("idna")  # as name look-ups do

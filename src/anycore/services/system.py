@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +15,7 @@ from anycore.kernel.kernel import AsyncMethodError
 from anycore.kernel.plugin import Plugin, exposed
 from anycore.kernel.statistics import Counts, merged, summary_of
 from anycore.kernel.tally import Tally, Totals
+from anycore.kernel.version import own_version
 from anycore.services.openrpc import document
 from anycore.services.xmlrpc_types import signature_of
 from anycore.wire.faults import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Fault
@@ -112,14 +112,14 @@ class System(Plugin):
     @exposed(aliases=("rpc.discover",))
     def discover(self, call: Call) -> dict[str, Any]:
         """Return the OpenRPC document of the methods that the caller may call."""
-        return document(self._kernel.visible(call), version("anycore"))
+        return document(self._kernel.visible(call), own_version())
 
     @exposed
     def properties(self, call: Call) -> dict[str, Any]:
         """Return what this server is: its version, machine, times, and the plugins of which the caller may call something."""
         machine = platform.uname()
         return {
-            "version": version("anycore"),
+            "version": own_version(),
             "python": f"{platform.python_implementation()} {platform.python_version()}",
             "host": machine.node,
             "operating_system": machine.system,
