@@ -21,7 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("anycore.cli.serve:serve", "Serve plugins until told to stop."),
     "classic": ("anycore.cli.classic:classic", "Let RPyC's classic clients run any code in this process."),
     "ctl": ("anycore.cli.ctl:ctl", "Ask a running server how it is, or tell it what to do."),
-    "systemd": ("anycore.cli.systemd:systemd", "Print units of systemd for a server."),
+    "systemd": ("anycore.cli.systemd:systemd", "Print a service unit and a socket unit of systemd for a server."),
     "call": ("anycore.cli.call:call", "Call a method of a server and print its result."),
     "methods": ("anycore.cli.methods:methods", "List the methods of a server, or describe one."),
     "shell": ("anycore.cli.shell:shell", "Call the methods of a server from a Python prompt."),

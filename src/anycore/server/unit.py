@@ -197,7 +197,10 @@ def _user(settings: Settings, name: str) -> Iterator[str]:
     files = [file for listener in settings.listen for file in (listener.certificate, listener.key) if file]
     if process.user or files:
         user = process.user or name
-        yield from (f"# {user} must be able to read {file}, also when it is replaced." for file in dict.fromkeys(files))
+        yield from (
+            f"# {user} must be able to read {_absolute(file)}, also when it is replaced."
+            for file in dict.fromkeys(files)
+        )
         yield f"User={user}"
         yield f"Group={process.group or user}"
     else:
