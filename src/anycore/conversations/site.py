@@ -38,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds on what one peer may send and ask for.
 
     Args:
-        line: Bytes of a request line.
+        line: Bytes of a request line, and of each header line; a chain of certificates in one takes more than 8192.
         header_bytes: Bytes of a header section.
         headers: Header fields in a request.
         body: Bytes of a body, also after it is inflated.
@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True):
         compress_above: Bytes from which a response is compressed for peers that take it.
     """
 
-    line: int = 8192
+    line: int = 32768
     header_bytes: int = 65536
     headers: int = 100
     body: int = 16 * 1024 * 1024
