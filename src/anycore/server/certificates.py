@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.certificates")
 
-_INTERVAL: Final = 2.0
+_INTERVAL: Final = 1.0
 _DAY: Final = 86_400.0
 _LEVELS: Final = (
     (timedelta(days=1), logging.ERROR),

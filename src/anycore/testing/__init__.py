@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anycore.testing.certificate import Certifier
     from anycore.testing.codec import check_codec
     from anycore.testing.core import CORE_CHECKS, check_core
     from anycore.testing.memory import MemoryClient, connect
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CORE_CHECKS",
     "STORE_CHECKS",
+    "Certifier",
     "Example",
     "MemoryClient",
     "RunningServer",
@@ -32,6 +34,7 @@ __all__ = [
 
 _MODULES = {
     "CORE_CHECKS": "core",
+    "Certifier": "certificate",
     "Example": "plugin",
     "MemoryClient": "memory",
     "STORE_CHECKS": "store",
