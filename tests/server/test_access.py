@@ -270,7 +270,7 @@ def test_no_call_is_smuggled_through_multicall_or_a_batch(serve: Callable[[str],
         '[access]\ndefault = "deny"\n[[access.rule]]\nallow = ["room.celsius", "system.multicall"]\nto = ["*"]\n'
     )
     (url,) = server.urls
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"methodName": name, "params": []}
         for name in ("room.celsius", "room.reset", "heat", "system.multicall", "missing")
     ]
