@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-CORES = ["asyncio", "threaded", "forking", "pool"]
+CORES = ["asyncio", "threaded", "forking", "pool", "prefork"]
 TRANSPORTS = ["tcp", "tls", "mtls", "unix"]
 _PORTS = re.compile(r"(rpycs?)://127.0.0.1:(\d+)")
 

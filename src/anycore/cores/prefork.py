@@ -70,7 +70,9 @@ class PreforkCore(Core):
         self.number = number
         if self.tally is not None:
             self.tally.mark()
-        self._worker = Worker(self, self._inner(self.listeners, self.limits), channel)
+        inner = self._inner(self.listeners, self.limits)
+        inner.shared = self._supervisor.count > 1
+        self._worker = Worker(self, inner, channel)
         return self._worker
 
     def stop(self) -> None:

@@ -75,6 +75,7 @@ class Supervisor:
         self._writer.setblocking(False)
         self._posted: deque[Callable[[], None]] = deque()
         self._members: dict[int, Member] = {}
+        self.count = count
         self._places = [Place(number) for number in range(count)]
         self.exchange = Exchange(core, self._members, self._places)
         self.not_now = threading.Lock()

@@ -17,6 +17,7 @@ from anycore.cores import Listener, load_core
 from anycore.cores.base import CoreLimits
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import verify
+from anycore.kernel.tally import Tally
 from anycore.services.system import System
 from anycore.testing.certificate import certificate_files, client_context, server_context
 
@@ -123,7 +124,10 @@ def running(
         listener = Listener(bound, lambda peer: HttpConversation(peer, site), server.url(), tls, site, files)
         factory = load_core(core) if isinstance(core, str) else core
         server.core = factory([listener], core_limits if core_limits is not None else CoreLimits())
-        kernel.registry.commit([*entries, verify(System(kernel, server.core.run_coroutine), "anycore")])
+        server.core.tally = Tally(kernel.registry, site.incidents)
+        kernel.registry.commit(
+            [*entries, verify(System(kernel, server.core.run_coroutine, server.core.totals), "anycore")]
+        )
         with _Life(server.core, made):
             yield server
 
@@ -149,6 +153,7 @@ class _Life:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="anycore-running", daemon=True)
+        core.ready = self._ready.set
 
     def _run(self) -> None:
         try:
@@ -166,7 +171,8 @@ class _Life:
         except BaseException:
             self._stop_plugins()
             raise
-        self._ready.set()
+        if not self._core.several:
+            self._ready.set()
 
     def _stop_plugins(self) -> None:
         with ExitStack() as stack:  # each is stopped, whatever another one raises
