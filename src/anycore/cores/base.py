@@ -9,14 +9,14 @@ import socket
 import ssl
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from anycore.conversations.base import Phase
 from anycore.cores.topics import ANSWER_SECONDS, Answer, Topics, encode
 from anycore.cores.unix_peers import process_behind
-from anycore.kernel.call import Peer
+from anycore.kernel.call import Identity, Peer
 from anycore.kernel.tally import Totals
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Conversation, Job
     from anycore.conversations.site import HttpSite
     from anycore.kernel.tally import Tally
+
+    Greet = Callable[[socket.socket], Identity]
 
 _log = logging.getLogger("anycore.core")
 
@@ -100,6 +102,8 @@ class Listener(msgspec.Struct, eq=False):
         tls: The TLS context, or None for a plain listener.
         site: What answers requests, where HTTP is spoken: for cores whose server reads HTTP itself.
         files: PEM files with the certificate and its key, where TLS is spoken: for cores whose server reads them itself.
+        greet: Finds out who has connected, from the bare socket, before anything is said on the wire; it may wait for the peer, and raises
+            where that is not let in. Not with TLS.
     """
 
     socket: socket.socket
@@ -108,6 +112,12 @@ class Listener(msgspec.Struct, eq=False):
     tls: ssl.SSLContext | None = None
     site: HttpSite | None = None
     files: tuple[str, str] = ("", "")
+    greet: Greet | None = None
+
+    @property
+    def greets(self) -> bool:
+        """Whether something goes before the conversation: a TLS hand-shake, or `greet`. It is bounded in time and number."""
+        return self.tls is not None or self.greet is not None
 
 
 class UnservableError(ValueError):
@@ -155,6 +165,23 @@ class Process(msgspec.Struct, frozen=True):
     figures: Figures
 
 
+UNSENT: Final = 128 * 1024
+"""Bytes of our answers that the system keeps for a peer that does not take them."""
+
+
+def bound_unsent(bound: socket.socket) -> None:
+    """Bound what the system keeps of our answers to peers that do not read them (tcp(7), `TCP_NOTSENT_LOWAT`).
+
+    Without it, Linux lets the buffer of each connection grow to megabytes. What is under way to a peer that reads does not count, so
+    this costs no speed on long lines.
+
+    Args:
+        bound: A listening socket, from which accepted ones inherit it.
+    """
+    if bound.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+
 class Core(abc.ABC):
     """Moves bytes between sockets and conversations and runs their jobs.
 
@@ -169,6 +196,7 @@ class Core(abc.ABC):
         ready: Called once, in the process that called `run`, when others have started to serve. Set before `run`; a core that serves in
             the process that called `run` does not call it, as `startup` does.
         retiring: Whether no new connection is accepted, because another server does that now.
+        shared: Whether other processes accept connections on the same sockets: each takes one at a time, then. Set before `run`.
         tally: Adds up what is counted, for a core that has several processes; None when there is nothing to add up. Set before `run`.
     """
 
@@ -181,10 +209,13 @@ class Core(abc.ABC):
         self._made = time.monotonic()
         self.ready: Callable[[], None] = lambda: None
         self.listeners = tuple(listeners)
+        for listener in self.listeners:
+            bound_unsent(listener.socket)
         self.limits = limits if limits is not None else CoreLimits()
         self.phase_limits = self.limits.of_phases()
         self.tally: Tally | None = None
         self.retiring = False
+        self.shared = False
 
     def set_limits(self, limits: CoreLimits) -> None:
         """Keep other limits from now on; `workers` and `backlog` stay as they were. May be called from any thread.
