@@ -202,7 +202,11 @@ def _groups(config: str | None, store: str | None) -> Iterator[Groups]:
 
     with store_of(config, store, "groups") as (settings, found):
         try:
-            yield Groups(lambda: namespace(found, "groups"), settings.groups)
+            groups = Groups(lambda: namespace(found, "groups"), settings.groups)
+        except GroupError as error:
+            raise Failure(f"admins in [groups]: {error}", Exit.CONFIGURATION) from error
+        try:
+            yield groups
         except GroupError as error:
             raise Failure(str(error), Exit.FAULT) from error
 
