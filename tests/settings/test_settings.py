@@ -109,6 +109,7 @@ OTHERS = {
     "server.plugins": (("a.py", "b.py"), "a.py,b.py"),
     "authentication.chain": (("token", "unix"), "token,unix"),
     "authentication.password_file": ("c.pem", "c.pem"),
+    "listen.authenticator": ("doors:knock", "doors:knock"),
     "authentication.certificate_name": ("subject", "subject"),
     "authentication.proxies": (("192.0.2.1", "unix"), "192.0.2.1,unix"),
     "sessions.implicit": ("any", "any"),
@@ -126,6 +127,7 @@ _PROXY: dict[str, Any] = {
     "authentication.proxies": ["unix"],
     "authentication.proxy_user": "x-user",
 }
+_KNOCK = {"listen.url": "rpyc://127.0.0.1:1"}
 COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "listen.certificate": {"listen.url": "https://127.0.0.1:1"},
     "listen.key": _HTTPS,
@@ -133,6 +135,7 @@ COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "listen.client_certificate": {**_HTTPS, "listen.client_ca": "c.pem"},
     "listen.crl": {**_HTTPS, "listen.client_certificate": "required", "listen.client_ca": "c.pem"},
     "listen.minimum_tls": _HTTPS,
+    "listen.authenticator": _KNOCK,
     "listen.mode": {"listen.url": "unix+http:///tmp/s"},
     "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
     **{f"authentication.{name}": _PROXY for name in ("proxies", "proxy_user", "proxy_groups", "proxy_dn")},

@@ -6,6 +6,7 @@ What happens on one connection lives in `asyncio_connection`.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
 from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
+from anycore.cores.greeting import greet_apart
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
 from anycore.cores.workers import Workers
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Job
     from anycore.cores.base import CoreLimits, Listener
 
+_MOMENT: Final = 1e-9
+"""Seconds; the system makes some 60 microseconds of it."""
 _NEVER: Final = 1e6
 """Seconds, eleven days: for time limits of asyncio that cannot be switched off."""
 
@@ -62,6 +66,8 @@ class AsyncioCore(Core):
         self._late: list[AsyncioConnection] = []
         self._quiet = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._polls: dict[socket.socket, select.poll] = {}
         self._handshakes: Handshakes[asyncio.Task[None]] = Handshakes(self.limits.handshakes, asyncio.Task.cancel)
         self.workers: Workers[tuple[AsyncioConnection, Job]] = Workers(
             self.limits.workers, lambda item: item[1].run(), lambda item, error: give_up(item[1], error), self._wake
@@ -94,10 +100,12 @@ class AsyncioCore(Core):
         others = [self.loop.create_task(self._sweep())]
         try:
             for listener in self.listeners:
-                if listener.tls is None:
-                    servers.append(await self._listen(listener))
+                if listener.greets:
+                    others.append(self.loop.create_task(self._accept_greeting(listener)))
+                elif self.shared:
+                    self._share(listener)
                 else:
-                    others.append(self.loop.create_task(self._accept_tls(listener)))
+                    servers.append(await self._listen(listener))
             await self._leave.wait()
         finally:
             for listener in self.listeners:
@@ -107,6 +115,8 @@ class AsyncioCore(Core):
             )  # asyncio's servers lose a connection, unclosed, that is between acceptance and transport
             for server in servers:
                 server.close()
+            if self._arriving:
+                await asyncio.wait(self._arriving)
             await cancel(set(others[1:]))
             for listener in self.listeners:
                 listener.socket.close()
@@ -128,7 +138,39 @@ class AsyncioCore(Core):
         )
         return cast("asyncio.Server", server)
 
-    async def _accept_tls(self, listener: Listener) -> None:
+    def _share(self, listener: Listener) -> None:
+        self._polls[listener.socket] = poll = select.poll()
+        poll.register(listener.socket, select.POLLIN)
+        self.loop.add_reader(listener.socket, self._accept_one, listener)
+
+    def _accept_one(self, listener: Listener) -> None:
+        """Accept one connection and leave the next one to whichever process comes first. A server of asyncio would take all that wait.
+
+        Where more wait, the others get the moment that it takes them to wake up: else the first one awake has taken them all by then.
+        """
+        try:
+            raw, _ = listener.socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # another process has been quicker
+            return
+        except OSError:  # out of descriptors, most likely: let connections end before the next try
+            self.loop.remove_reader(listener.socket)
+            self.loop.call_later(0.01, self._accept_again, listener)
+            return
+        raw.setblocking(False)
+        if self._polls[listener.socket].poll(0):
+            time.sleep(_MOMENT)
+        task = self.loop.create_task(self._welcome(listener, raw))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    def _accept_again(self, listener: Listener) -> None:
+        if not self._leave.is_set():
+            self.loop.add_reader(listener.socket, self._accept_one, listener)
+
+    async def _welcome(self, listener: Listener, raw: socket.socket) -> None:
+        await self.loop.connect_accepted_socket(lambda: AsyncioConnection(self, listener), raw)
+
+    async def _accept_greeting(self, listener: Listener) -> None:
         """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
         while True:
             try:
@@ -141,9 +183,25 @@ class AsyncioCore(Core):
                 self.counted.refused += 1
                 raw.close()
                 continue
-            task = self.loop.create_task(self._shake_hands(listener, raw, address))
+            greeting = self._shake_hands if listener.tls is not None else self._greet
+            task = self.loop.create_task(greeting(listener, raw, address))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.done)
+
+    async def _greet(self, listener: Listener, raw: socket.socket, _: Any) -> None:
+        seconds = self.limits.handshake_time
+        try:
+            async with asyncio.timeout(seconds or None):
+                identity = await greet_apart(listener, raw, seconds)
+            await self.loop.connect_accepted_socket(lambda: AsyncioConnection(self, listener, identity), raw)
+        except TimeoutError:
+            self.counted.timed_out += 1
+            raw.close()
+        except OSError:
+            raw.close()
+        except BaseException:
+            raw.close()
+            raise
 
     async def _shake_hands(self, listener: Listener, raw: socket.socket, address: Any) -> None:
         limits = self.limits

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, BUNDLE, give_up, peer_of
+from anycore.cores.greeting import known
 from anycore.cores.loop_link import LoopLink
 from anycore.kernel.call import Mode
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from anycore.conversations.rpyc import RpycConversation
     from anycore.cores.asyncio import AsyncioCore
     from anycore.cores.base import Listener
+    from anycore.kernel.call import Identity
 
 _log = logging.getLogger("anycore.core")
 
@@ -44,6 +46,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_at_end",
         "_core",
         "_home",
+        "_identity",
         "_joins",
         "_late",
         "_later",
@@ -65,8 +68,9 @@ class AsyncioConnection(asyncio.Protocol):
     _later: deque[Job] | None
     _write: Callable[[bytes], None]
 
-    def __init__(self, core: AsyncioCore, listener: Listener) -> None:
+    def __init__(self, core: AsyncioCore, listener: Listener, identity: Identity | None = None) -> None:
         self._core = core
+        self._identity = identity
         self._listener = listener
         self._home = core.connections
         self._joins = True
@@ -90,6 +94,7 @@ class AsyncioConnection(asyncio.Protocol):
         version, certificate = (tls.version(), tls.getpeercert(binary_form=True)) if tls is not None else ("", None)
         connected = transport.get_extra_info("socket")
         peer = peer_of(self._listener, transport.get_extra_info("peername"), version, certificate, connected)
+        peer = known(peer, self._identity)
         self.conversation = self._listener.open(peer)
         core.counted.accepted += 1
         if len(core.connections) >= core.limits.connections:

@@ -142,7 +142,7 @@ class ForkingCore(Core):
             return
         self._accepted += 1
         place = len(self._children) < min(self.limits.connections, self.limits.processes)
-        if place and (listener.tls is None or self.handshakes.room()):
+        if place and (not listener.greets or self.handshakes.room()):
             try:
                 self._fork(listener, raw, address)
             except OSError as error:  # the system gives us no more processes, or descriptors
@@ -167,7 +167,7 @@ class ForkingCore(Core):
                 ours.close()
                 raise
         made = self._children.add(child, ours)
-        if listener.tls is not None:
+        if listener.greets:
             self.handshakes.add(made)
 
     def changing(self) -> AbstractContextManager[object]:

@@ -134,7 +134,7 @@ class PoolCore(Core):
             return
         self._accepted += 1
         full = len(self._connections) >= self.limits.connections
-        if full or (listener.tls is not None and not self.handshakes.room()):
+        if full or (listener.greets and not self.handshakes.room()):
             self._refused.append(None)
             self._turned_away.refuse(listener, raw, address)
             return
@@ -144,10 +144,11 @@ class PoolCore(Core):
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = PoolConnection(self, listener, raw, address)
         self._connections.add(connection)
+        if listener.greets:
+            self.handshakes.add(connection)
         if listener.tls is None:
             self._dispatch(connection)
         else:
-            self.handshakes.add(connection)
             self._watch(connection, selectors.EVENT_READ)  # the peer speaks first (RFC 8446 section 2)
 
     def _watch(self, connection: PoolConnection, events: int) -> None:

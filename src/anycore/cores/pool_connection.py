@@ -7,6 +7,7 @@ import logging
 import select
 import socket
 import ssl
+import threading
 import time
 from collections import deque
 from concurrent.futures import CancelledError
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_on
+from anycore.cores.greeting import greet, known
 from anycore.cores.pool_pump import PoolPump
 from anycore.kernel.call import Mode
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from anycore.conversations.rpyc import RpycConversation
     from anycore.cores.base import Listener
     from anycore.cores.pool import PoolCore
+    from anycore.kernel.call import Identity
 
 _log = logging.getLogger("anycore.core")
 
@@ -64,6 +67,7 @@ class PoolConnection:
         self._listener = listener
         self._address = address
         self._conversation: Conversation | None = None
+        self._identity: Identity | None = None
         self._go: Callable[[], int | None] = self._greet
         self._began = core.tick
         self._jobs: deque[Job] = deque()
@@ -116,8 +120,31 @@ class PoolConnection:
             if not isinstance(self.socket, ssl.SSLSocket):
                 self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
             self._shake_hands(self.socket)
+        elif self._listener.greet is not None:
+            self._greet_apart()
+            return None
+        return self._open()
+
+    def _greet_apart(self) -> None:
+        """Have the peer greeted in a thread of its own, which gives the connection back to a worker."""
+        self.waits = (self._core.tick, self._core.limits.handshake_time, Phase.WORKING)
+        threading.Thread(target=self._greeted, name="anycore-greeting", daemon=True).start()
+
+    def _greeted(self) -> None:
+        try:
+            self._identity = greet(self._listener, self.socket, self._core.limits.handshake_time)
+            self.socket.setblocking(False)
+            self._go = self._open
+        except OSError:
+            self._go = self._end
+        if not self._core.proceed(self):
+            self._end()
+
+    def _open(self) -> int | None:
+        self._core.handshakes.done(self)
         self._began = self._core.tick
-        conversation = self._conversation = self._listener.open(peer_on(self._listener, self.socket, self._address))
+        peer = known(peer_on(self._listener, self.socket, self._address), self._identity)
+        conversation = self._conversation = self._listener.open(peer)
         self._go = self._talk
         if conversation.interactive:
             self._go = self._serve_burst

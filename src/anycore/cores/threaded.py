@@ -132,7 +132,7 @@ class ThreadedCore(Core):
             return
         self._accepted += 1
         place = len(self._connections) < self.limits.connections
-        if place and (listener.tls is None or self.handshakes.room()) and self._serve(listener, raw, address):
+        if place and (not listener.greets or self.handshakes.room()) and self._serve(listener, raw, address):
             return
         self.refused.append(None)
         self._turned_away.refuse(listener, raw, address)
@@ -140,7 +140,7 @@ class ThreadedCore(Core):
     def _serve(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
         raw.setblocking(True)
         connection = ThreadedConnection(self, listener, raw, address)
-        if listener.tls is not None:
+        if listener.greets:
             self.handshakes.add(connection)
         with self._changed:
             self._connections.add(connection)

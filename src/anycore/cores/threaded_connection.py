@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_on
+from anycore.cores.greeting import greet, known
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from anycore.cores.base import Listener
     from anycore.cores.forking import ForkingCore
     from anycore.cores.threaded import ThreadedCore
+    from anycore.kernel.call import Identity
 
 _log = logging.getLogger("anycore.core")
 
@@ -51,6 +53,7 @@ class ThreadedConnection:
         self._pump: Pump | None = None
         self.waits = (core.tick, core.limits.handshake_time, Phase.WORKING)
         self.conversation: Conversation | None = None
+        self._identity: Identity | None = None
 
     def serve(self) -> None:
         """The thread's whole life."""
@@ -59,6 +62,9 @@ class ThreadedConnection:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._listener.tls is not None:
                 self._shake_hands(self._listener.tls)
+            elif self._listener.greet is not None:
+                self._identity = greet(self._listener, self._socket, self._core.limits.handshake_time)
+                self._core.greeted(self)
             self._talk()
         except (OSError, CancelledError):
             pass  # the peer has gone, or was sent away by the sweeper, or the core ends: nobody is left to tell
@@ -80,7 +86,8 @@ class ThreadedConnection:
         self._core.greeted(self)
 
     def _talk(self) -> None:
-        conversation = self.conversation = self._listener.open(peer_on(self._listener, self._socket, self._address))
+        peer = known(peer_on(self._listener, self._socket, self._address), self._identity)
+        conversation = self.conversation = self._listener.open(peer)
         if conversation.interactive:
             self._serve_interactive(cast("RpycConversation", conversation))
             return

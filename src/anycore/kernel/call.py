@@ -42,6 +42,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         uid: The user that the process at the other end of a Unix socket ran as when it connected; None where nobody says so.
         gid: Its group, likewise.
         pid: Its number, likewise.
+        identity: Who it is, where the listener has found that out before anything was said on the wire.
     """
 
     transport: str = "memory"
@@ -53,6 +54,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
+    identity: Identity | None = None
 
     @classmethod
     def of_address(

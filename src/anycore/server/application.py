@@ -29,6 +29,7 @@ from anycore.server.certificates import Certificates
 from anycore.server.cores import core_of
 from anycore.server.enrolment import enrolment_of
 from anycore.server.errors import StartupError
+from anycore.server.greeting import greeter_of
 from anycore.server.identity import identify_callers, prepare_identity, proxied_fields
 from anycore.server.inherited import Inherited, Passed
 from anycore.server.introduction import introduce
@@ -194,7 +195,8 @@ class Server:
     def _listener(self, settings: ListenSettings, bound: socket.socket, tls: ssl.SSLContext | None) -> Listener:
         files = (settings.certificate, settings.key or settings.certificate)
         opener, site = self._opener(settings)
-        return Listener(bound, opener, self.urls[-1], tls, site, files)
+        greet = greeter_of(settings, self.incidents, self.kernel.authentication)
+        return Listener(bound, opener, self.urls[-1], tls, site, files, greet)
 
     def _opener(self, settings: ListenSettings) -> tuple[Callable[[Peer], Conversation], HttpSite | None]:
         if settings.address.protocol == "rpyc":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.identity.chain import GuardedChain
+from anycore.identity.greeted import GreetedAuthenticator
 from anycore.identity.throttle import Throttle
 from anycore.kernel.authentication import Authenticator
 from anycore.server.errors import StartupError
@@ -68,6 +69,8 @@ def build_chain(
     parts = Parts(settings, registry, open_store, throttle)
     made = [BUILDERS[name](parts) for name in settings.authentication.chain if name in BUILDERS]
     found = [one for one in made if one is not None]
+    if any(listener.authenticator for listener in settings.listen):
+        found.insert(0, GreetedAuthenticator())
     if [one.name for one in found] == ["anonymous"]:
         return None
     chain = GuardedChain(found, parts.throttle, incidents)

@@ -31,6 +31,7 @@ AUTHENTICATORS: Final = (
 )
 """The names that `chain` may have."""
 _FIELD: Final = re.compile(r"[A-Za-z0-9-]+\Z")
+_FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
 _REALM: Final = re.compile(r"[ !#-\[\]-~]+\Z")  # what needs no escape within quotes (RFC 9110 section 5.6.4)
 
 
@@ -67,6 +68,15 @@ def check_authentication(settings: Settings, origins: Mapping[str, Origin], prob
     if not _REALM.match(table.realm):
         refuse("realm", f"{shown(table.realm)} cannot be sent; use printable ASCII without quotes and backslashes")
     _check_proxies(settings, refuse)
+    for index, listener in enumerate(settings.listen):
+        path = f"listen[{index}].authenticator"
+        if not listener.authenticator:
+            continue
+        place = origins.get(path, default(path)).place
+        if not _FUNCTION.match(listener.authenticator):
+            problems.append(f"{place}: expected module:name of a function, got {shown(listener.authenticator)}")
+        elif not listener.url.startswith(("rpyc://", "unix+rpyc://")):
+            problems.append(f"{place}: {listener.url} has no place for it; it is for rpyc:// and unix+rpyc://")
 
 
 def _check_proxies(settings: Settings, refuse: Callable[[str, str], None]) -> None:

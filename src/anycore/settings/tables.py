@@ -58,6 +58,8 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         insecure: Listen beyond this machine without TLS. Whoever is on the way can read and change everything.
         hosts: Names besides this machine's own that requests may name in their Host header; "*" for any.
         mode: Permissions of a Unix socket, in octal.
+        authenticator: A function as module:name that gets the socket of every connection first, as those of RPyC do, and returns it with the
+            caller's name, or raises; for rpyc:// and unix+rpyc://.
         socket_name: Name of the socket that systemd opens for this listener (FileDescriptorName=); without one it is found by its address.
     """
 
@@ -72,6 +74,7 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hosts: Annotated[tuple[str, ...], Meta(examples=["server.example.org"])] = ()
     mode: Annotated[str, Meta(examples=["660"])] = "600"
     socket_name: Annotated[str, Meta(examples=["web"])] = ""
+    authenticator: Annotated[str, Meta(examples=["doors:knock"])] = ""
 
     @property
     def address(self) -> ListenAddress:
