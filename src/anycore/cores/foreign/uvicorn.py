@@ -19,6 +19,7 @@ from anycore.cores.base import AT_CONNECTIONS, peer_of
 from anycore.cores.foreign.asgi import ABORT
 from anycore.cores.foreign.base import LoopCore
 from anycore.cores.foreign.peers import PEER
+from anycore.cores.unix_peers import process_behind
 from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def _peer(transport: asyncio.BaseTransport, listener: Listener | None) -> Peer:
         return peer_of(listener, address, version, certificate, connected)
     if not isinstance(address, tuple):
         unix = isinstance(transport.get_extra_info("sockname"), str)
+        if unix and connected is not None:
+            return Peer.of_address("", version, certificate, process_behind(connected))
         return Peer("unix" if unix else "tcp", "", 0, version, certificate, local=unix)
     return Peer.of_address(address, version, certificate)
 
@@ -129,14 +132,18 @@ async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
 def _present(listener: Listener) -> ssl.SSLContext:
     """Return a TLS context that goes on with the certificate that the listener has then, as uvicorn keeps the one it is given.
 
-    Whether peers must show a certificate, and whose are accepted, stays as it was: OpenSSL does not take that from the new one.
+    Whether peers must show a certificate stays as it was: OpenSSL does not take that from the new one. A session of TLS 1.2 that began with
+    the old one would be resumed without a look at the peer's certificate, which may have been revoked: it is refused.
     """
     context = listener.tls
     assert context is not None
 
-    def change(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def change(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
         if listener.tls is not None and listener.tls is not context:
+            if connection.session_reused and context.verify_mode is not ssl.CERT_NONE:
+                return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE
             connection.context = listener.tls
+        return None
 
     context.sni_callback = change
     return context
