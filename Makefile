@@ -20,7 +20,7 @@ DOCS  := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format types imports docs wheel bench bench-restart bench-rpyc lock clean
+.PHONY: help serve test lint format types imports docs wheel bench bench-access bench-restart bench-rpyc lock clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,9 @@ wheel: | $(BIN)/pip  ## Build the wheel into dist
 
 bench: $(SERVE)  ## Measure, side by side with the peers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-access: $(SERVE)  ## Measure what it costs to ask whether a caller may call
+	$(BIN)/python -m benchmarks.access $(ARGS)
 
 bench-restart: $(TEST)  ## Restart a server under load, and count the calls that fail
 	$(BIN)/python -m benchmarks.restart $(ARGS)

@@ -1,0 +1,1 @@
+"""What the door costs: the authorisation step of a call, with few rules and with many."""
