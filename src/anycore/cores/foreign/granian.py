@@ -93,7 +93,9 @@ class GranianCore(LoopCore):
         certificate, key = listener.files
         tls: dict[str, Any] = {}
         if listener.tls is not None:
-            tls = {"ssl_cert": Path(certificate), "ssl_key": Path(key), "ssl_protocol_min": SSLProtocols.tls12}
+            newest_only = listener.tls.minimum_version is ssl.TLSVersion.TLSv1_3
+            minimum = SSLProtocols.tls13 if newest_only else SSLProtocols.tls12
+            tls = {"ssl_cert": Path(certificate), "ssl_key": Path(key), "ssl_protocol_min": minimum}
         return _Server(
             _telling(self.application(listener), listener),
             listener,
