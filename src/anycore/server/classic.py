@@ -16,6 +16,7 @@ from anycore.kernel.incidents import Incidents
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.slave import SlaveService
 from anycore.rpyc.starting import serve_socket
+from anycore.server.certificates import Certificates
 from anycore.server.errors import StartupError
 from anycore.server.listeners import bind, bound_url, release
 from anycore.server.tls import tls_context
@@ -104,6 +105,8 @@ class ClassicServer:
             raise StartupError(str(error).replace("--listen", "--host and --port")) from error
         self.url = bound_url(listen, self._socket)
         self.core = core([Listener(self._socket, self._open, self.url, context)], _LIMITS)
+        self._certificates = Certificates(self.core.changing)
+        self._certificates.add(listen, self.core.listeners[0])
 
     def _open(self, peer: Peer) -> RpycConversation:
         return serve_root(
@@ -134,6 +137,7 @@ class ClassicServer:
         _log.warning("%s", warning(self.url, self._settings.listen))
         if self._settings.registries is not None:
             self._register(self._settings.registries, port)
+        self._certificates.start()
         self._ready(host, port)
 
     def _register(self, registries: RegistryClient, port: int) -> None:
@@ -143,6 +147,7 @@ class ClassicServer:
         self._registration.start()
 
     def _shutdown(self) -> None:
+        self._certificates.stop()
         if self._registration is not None:
             self._registration.stop()
         _log.info("stopped")
