@@ -48,6 +48,15 @@ class Work(Plugin):
         return value
 
     @exposed
+    def plain(self, value: int) -> int:
+        return value
+
+    @exposed(quick=True)
+    def hog(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    @exposed
     async def coroutine(self, value: int) -> int:
         return value
 

@@ -14,7 +14,8 @@ from anycore import Call, Plugin, exposed
 from anycore.clients import Fault, aconnect
 from anycore.cores.asyncio import AsyncioCore
 from anycore.cores.foreign.base import FOREIGN
-from anycore.cores.prefork import PreforkCore, PreforkOptions
+from anycore.cores.prefork import PreforkCore
+from anycore.cores.prefork_options import PreforkOptions
 from anycore.testing import running
 from anycore.testing.server import TRANSPORTS, WIRES
 from anycore.wire.faults import APPLICATION_ERROR, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND

@@ -35,6 +35,10 @@ class PluginRefusedError(Exception):
         super().__init__("\n".join(reasons))
         self.reasons = tuple(reasons)
 
+    def __reduce__(self) -> tuple[type[PluginRefusedError], tuple[list[str]]]:
+        """Return what it was made with, so that it can be made again in another process."""
+        return type(self), (list(self.reasons),)
+
 
 class Entry(msgspec.Struct, eq=False):
     """A plugin as it is kept: verified, with its methods, not yet or already serving.
