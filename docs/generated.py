@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -21,9 +21,11 @@ from anycore.kernel.debugging import Debugging
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.method import Method
 from anycore.kernel.registry import verify
+from anycore.server.sessions import Accounts
 from anycore.services.debug import Debug
-from anycore.services.system import System
+from anycore.services.login import SystemWithChallenge
 from anycore.settings.keys import SECTIONS, Key, of_section
+from anycore.settings.tables import Settings
 from anycore.settings.values import expected, toml
 from anycore.wire import faults
 
@@ -121,8 +123,18 @@ def server_methods() -> str:
 def system_methods() -> tuple[Method, ...]:
     """Return the methods of the plugins that are part of every server."""
     kernel = Kernel()
-    bundled = (System(kernel, lambda coroutine: coroutine), Debug(Debugging(kernel, lambda _topic, _payload: None)))
+    accounts = Accounts(Settings(), _no_store)
+    bundled = (
+        SystemWithChallenge(kernel, lambda coroutine: coroutine, login=None, challenger=None),
+        accounts.group(),
+        Debug(Debugging(kernel, lambda _topic, _payload: None)),
+    )
     return tuple(method for plugin in bundled for method in verify(plugin, "anycore").methods)
+
+
+def _no_store() -> NoReturn:
+    message = "nothing is looked up here"
+    raise AssertionError(message)
 
 
 def _method(method: Method) -> str:
