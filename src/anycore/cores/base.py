@@ -218,7 +218,7 @@ class Core(abc.ABC):
         self.shared = False
 
     def set_limits(self, limits: CoreLimits) -> None:
-        """Keep other limits from now on; `workers` and `backlog` stay as they were. May be called from any thread.
+        """Keep other limits from now on; `workers`, `backlog` and `handshakes` stay as they were. May be called from any thread.
 
         Args:
             limits: The limits.

@@ -270,6 +270,11 @@ class PoolCore(Core):
         with suppress(OSError):  # it has been told already, or has ended
             self._wake_writer.send(b"!")
 
+    def set_limits(self, limits: CoreLimits) -> None:
+        """Keep other limits from now on; see `Core.set_limits`."""
+        super().set_limits(limits)
+        self._queue_bound = max(1, limits.in_flight - limits.workers)
+
     def stop(self) -> None:
         """Stop gracefully; see `Core.stop`."""
         self._asked_to_stop = True

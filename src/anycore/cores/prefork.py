@@ -75,6 +75,12 @@ class PreforkCore(Core):
         self._worker = Worker(self, inner, channel)
         return self._worker
 
+    def set_limits(self, limits: CoreLimits) -> None:
+        """Keep other limits from now on, in this process; see `Core.set_limits`."""
+        super().set_limits(limits)
+        if self._worker is not None:
+            self._worker.inner.set_limits(limits)
+
     def stop(self) -> None:
         """Stop all workers; see `Core.stop`."""
         (self._worker or self._supervisor).stop(retire=False)

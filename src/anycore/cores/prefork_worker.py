@@ -235,6 +235,7 @@ class Worker:
 
     def _end(self, *, retire: bool) -> None:
         self._leaving = True
+        self._core.retiring = retire
         self.inner.retire() if retire else self.inner.stop()
 
     def _beat(self, now: float) -> None:

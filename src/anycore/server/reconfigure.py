@@ -32,7 +32,7 @@ _RELOAD_SECONDS: Final = 60.0
 _FIXED: Final = frozenset({"server", "discovery", "process", "prefork", "log"})
 """Tables that are looked at only when the server starts, but for the keys in `_LIVE`."""
 _LIVE: Final = frozenset({"server.plugins", "server.debug", "log.level"})
-_FIXED_LIMITS: Final = frozenset({"workers", "backlog", "connections_queue"})
+_FIXED_LIMITS: Final = frozenset({"workers", "backlog", "handshakes"})
 _FIXED_LISTEN: Final = frozenset({"url", "mode", "socket_name"})
 _IGNORED: Final = frozenset({"client", "process.take_over", "process.daemonize"})
 

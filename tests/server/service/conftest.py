@@ -30,6 +30,10 @@ class Sample(Plugin):
         return os.getpid()
 
     @exposed
+    def echo(self, value):
+        return value
+
+    @exposed
     def users(self) -> list:
         return [os.getresuid(), os.getresgid(), os.getgroups(), os.environ.get("HOME"), os.getcwd()]
 
@@ -43,8 +47,10 @@ class Sample(Plugin):
         return "imported"
 
     @exposed(quick=True)
-    def hang(self, seconds: float) -> None:
-        time.sleep(seconds)
+    def hang(self) -> None:
+        open("hanging", "w").close()
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
 
     @exposed
     def touch(self, path: str) -> int:
@@ -84,14 +90,23 @@ class Home:
         self.processes: list[subprocess.Popen[bytes]] = []
         (folder / "sample.py").write_text(PLUGIN)
 
-    def command(self, *options: str, listen: str = "http://127.0.0.1:0") -> list[str]:
+    def command(
+        self, *options: str, listen: str = "http://127.0.0.1:0", paths: tuple[str, ...] = ("sample.py",)
+    ) -> list[str]:
         own = ["--control", self.control, "--pidfile", str(self.pidfile)]
-        return [sys.executable, "-m", "anycore", "serve", "sample.py", "--listen", listen, *own, *options]
+        return [sys.executable, "-m", "anycore", "serve", *paths, "--listen", listen, *own, *options]
 
-    def start(self, *options: str, ready: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        *options: str,
+        ready: bool = True,
+        listen: str = "http://127.0.0.1:0",
+        paths: tuple[str, ...] = ("sample.py",),
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self.command(*options), cwd=self.folder, env={**os.environ, **environment},
+                self.command(*options, listen=listen, paths=paths), cwd=self.folder, env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         self.processes.append(process)

@@ -23,7 +23,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become som
 
 
 @AS_ROOT
-@pytest.mark.parametrize("core", ["asyncio", "threaded", "prefork"])
+@pytest.mark.parametrize("core", ["asyncio", "prefork"])
 def test_it_becomes_another_user_for_good(public: Home, core: str) -> None:
     public.start("--user", "nobody", "--core", core)
     uids, gids, groups, home, folder = public.call("users")
