@@ -155,6 +155,11 @@ class PoolConnection:
 
     def _shake_hands(self, tls: ssl.SSLSocket) -> None:
         handshakes = self._core.handshakes
+        self.waits = (
+            self._began,
+            self._core.limits.handshake_time,
+            Phase.WORKING,
+        )  # from its beginning, however many steps it takes
         try:
             tls.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

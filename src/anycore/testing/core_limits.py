@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from anycore.testing.certificate import client_context, server_context
@@ -152,14 +153,49 @@ def ends_half_messages(bench: Bench) -> None:
 
 
 def ends_slow_handshakes(bench: Bench) -> None:
-    """A peer that does not complete the TLS hand-shake within `handshake_time` is sent away, one that sends rubbish at once."""
+    """A TLS hand-shake that takes longer than `handshake_time` is ended, also if bytes keep coming; one with rubbish is at once."""
     with bench.serving(tls=server_context(), handshake_time=QUIET) as served:
         with served.connect() as silent, served.connect() as rude:
             quietly(lambda: rude.socket.sendall(b"say hello in plain text\n" * 10))
             expect(_ended(rude.socket) and _ended(silent.socket), "both must be sent away")
+        with served.connect() as halting, served.connect() as dripping:
+            hello = _client_hello()
+            halting.socket.sendall(hello[:10])
+            dripping.socket.settimeout(QUIET / 10)
+            expect(
+                _ended_while_sending(dripping.socket, hello, bench.patience),
+                "a peer whose bytes keep coming must be sent away",
+            )
+            expect(_ended(halting.socket), "a peer that stops in the middle must be sent away")
         with served.connect(client_context()) as caller:
             expect(caller.ask("say hello") == ["hello"], "the core must serve on")
         served.forgets()
+
+
+def _client_hello() -> bytes:
+    """Return the first message of a client (RFC 8446 section 4.1.2)."""
+    out = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        client_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
+def _ended_while_sending(connected: socket.socket, data: bytes, patience: float) -> bool:
+    """Send all but the end of data byte by byte; return whether the connection was ended meanwhile."""
+    deadline = time.monotonic() + patience
+    position = 0
+    while time.monotonic() < deadline:
+        try:
+            if position < len(data) - 1:
+                connected.sendall(data[position : position + 1])
+                position += 1
+            if not connected.recv(1000):
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
 
 
 def _ended(connected: socket.socket) -> bool:
