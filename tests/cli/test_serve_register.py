@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from anycore.discovery import LeaseTable, RegistryServer, RegistryService, TcpRegistryClient, UdpRegistryClient
-from anycore.discovery.connect import connect_by_service
+from anycore.rpyc.finding import connect_by_service
 
 from .conftest import PLUGIN, Served
 

@@ -48,7 +48,7 @@ def test_what_loops_give_in_place_of_a_socket_will_do(tmp_path: Path, loop: str)
         class Protocol(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 found.set_result(process_behind(transport.get_extra_info("socket")))
-                transport.close()  # type: ignore[attr-defined]
+                transport.close()
 
         async with await asyncio.get_running_loop().create_unix_server(Protocol, path):
             _, writer = await asyncio.open_unix_connection(path)

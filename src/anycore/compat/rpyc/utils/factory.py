@@ -18,7 +18,7 @@ from anycore.compat.rpyc.core.service import VoidService, connect_service
 from anycore.compat.rpyc.core.stream import PipeStream, SocketStream, Stream, TunneledSocketStream
 from anycore.compat.rpyc.lib import spawn
 from anycore.compat.rpyc.utils.registry import RegistryClient, UDPRegistryClient
-from anycore.discovery.connect import DiscoveryError
+from anycore.rpyc.finding import DiscoveryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

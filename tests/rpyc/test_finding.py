@@ -16,7 +16,7 @@ from anycore.discovery import (
     Server,
     UdpRegistryClient,
 )
-from anycore.discovery.connect import DiscoveryError, connect_by_service, discover, list_services
+from anycore.rpyc.finding import DiscoveryError, connect_by_service, discover, list_services
 from anycore.rpyc.service import Service
 from anycore.rpyc.starting import serve_socket
 
