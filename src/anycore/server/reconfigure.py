@@ -29,7 +29,7 @@ _log = logging.getLogger("anycore.server")
 TOPIC: Final = "anycore.reload"
 """The topic on which the processes of a server are told to read their settings again."""
 _RELOAD_SECONDS: Final = 60.0
-_FIXED: Final = frozenset({"server", "discovery", "process", "prefork", "log"})
+_FIXED: Final = frozenset({"server", "sessions", "groups", "discovery", "process", "prefork", "log"})
 """Tables that are looked at only when the server starts, but for the keys in `_LIVE`."""
 _LIVE: Final = frozenset({"server.plugins", "server.debug", "log.level"})
 _FIXED_LIMITS: Final = frozenset({"workers", "backlog", "handshakes"})
