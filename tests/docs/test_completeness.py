@@ -118,7 +118,7 @@ def test_every_status_of_the_code_is_explained() -> None:
 
 def test_nothing_that_does_not_exist(text: str) -> None:
     variables = {key.variable for key in keys().values()} | NO_SETTINGS
-    assert sorted(set(re.findall(rf"{PREFIX}[A-Z_]+", text)) - variables) == []
+    assert sorted(set(re.findall(rf"{PREFIX}[A-Z0-9_]+", text)) - variables) == []
     own = PEER.sub("", text)
     known = {*options(), *FOREIGN}
     assert sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", own)) - known) == []
