@@ -28,6 +28,7 @@ class CertificateAuthenticator(Authenticator):
     """
 
     name = "certificate"
+    presented_only = True
 
     def __init__(self, named_by: str = "common_name", clock: Callable[[], float] = time.time) -> None:
         self._named_by = named_by

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anycore.identity.throttle import too_many
-from anycore.kernel.authentication import AuthenticationFault, Chain
+from anycore.kernel.authentication import Chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anycore.identity.throttle import Throttle
-    from anycore.kernel.authentication import Authenticator
-    from anycore.kernel.call import Credentials, Identity, Peer
+    from anycore.kernel.authentication import AuthenticationFault, Authenticator
+    from anycore.kernel.call import Peer
     from anycore.kernel.incidents import Incidents
 
 _SHOWN = 100  # characters of a user name
@@ -34,17 +34,12 @@ class GuardedChain(Chain):
         self.throttle = throttle
         self.incidents = incidents
 
-    def authenticate(self, peer: Peer, credentials: Credentials) -> Identity:
-        """Say who calls; see `Chain.authenticate`."""
-        try:
-            return super().authenticate(peer, credentials)
-        except AuthenticationFault as fault:
-            shown = f" (as {fault.user[:_SHOWN]!r})" if fault.user else ""
-            self.incidents.note(peer, fault.kind, f"{fault.message}{shown}")
-            if fault.retry_after or fault.kind == "authentication-missing":
-                raise
-            left = self.throttle.wait(peer, fault.user)
-            self.throttle.failed(peer, fault.user)
-            if left > 0:
-                raise too_many(left, fault.user) from None
-            raise
+    def refused(self, peer: Peer, fault: AuthenticationFault) -> AuthenticationFault:
+        """Count and log a failure, and say when to come again if there were too many; see `Chain.refused`."""
+        shown = f" (as {fault.user[:_SHOWN]!r})" if fault.user else ""
+        self.incidents.note(peer, fault.kind, f"{fault.message}{shown}")
+        if fault.retry_after or fault.kind == "authentication-missing":
+            return fault
+        left = self.throttle.wait(peer, fault.user)
+        self.throttle.failed(peer, fault.user)
+        return too_many(left, fault.user) if left > 0 else fault

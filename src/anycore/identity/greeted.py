@@ -14,6 +14,7 @@ class GreetedAuthenticator(Authenticator):
     """Knows whoever the listener's `authenticator` has let in."""
 
     name = "rpyc"
+    presented_only = True
 
     def authenticate(self, peer: Peer, credentials: Credentials) -> Identity | None:
         """Say who calls; see `Authenticator.authenticate`."""

@@ -37,6 +37,7 @@ class PasswordAuthenticator(Authenticator):
     """
 
     name = "password"
+    presented_only = True
 
     def __init__(
         self,

@@ -84,6 +84,7 @@ class ProxyAuthenticator(Authenticator):
     """
 
     name = "proxy"
+    presented_only = True
 
     def __init__(self, proxies: Proxies, headers: ProxyHeaders) -> None:
         self._proxies = proxies

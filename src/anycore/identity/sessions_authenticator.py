@@ -33,6 +33,7 @@ class SessionAuthenticator(Authenticator):
     """
 
     name = "session"
+    presented_only = True
 
     def __init__(self, sessions: Sessions, throttle: Throttle, *, certificate_first: bool = True) -> None:
         self.sessions = sessions

@@ -29,6 +29,7 @@ class TokenAuthenticator(Authenticator):
     """
 
     name = "token"
+    presented_only = True
 
     def __init__(self, tokens: Callable[[], Tokens], *, realm: str = "anycore") -> None:
         self.challenge = f'Bearer realm="{realm}"'

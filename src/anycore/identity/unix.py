@@ -30,6 +30,7 @@ class UnixAuthenticator(Authenticator):
     """
 
     name = "unix"
+    presented_only = True
 
     def __init__(
         self, *, proxied: bool = False, cache_time: float = 60.0, clock: Callable[[], float] = time.monotonic

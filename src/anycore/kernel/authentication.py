@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
+from anycore.kernel.call import NO_CREDENTIALS
 from anycore.kernel.plugin import Role
 from anycore.wire.faults import AUTHENTICATION_FAILED, Fault
 
@@ -38,10 +39,13 @@ class Authenticator(Role):
     Attributes:
         name: What the setting `authentication.chain` calls it.
         challenge: What `WWW-Authenticate` offers of it (RFC 9110 section 11.6.1), as in `Basic realm="..."`; empty for nothing.
+        presented_only: Whether it need not be asked about callers that present nothing: no field, no certificate, no Unix socket. Those are
+            most, and it costs them nothing then.
     """
 
     name: str = ""
     challenge: str = ""
+    presented_only: bool = False
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:  # noqa: ARG002 - for those that can be slow
         """Tell whether `authenticate` would answer at once. What is slow is asked in a worker thread, and not on an event loop.
@@ -84,16 +88,28 @@ class Chain:
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self.authenticators = tuple(authenticators)
         self.welcome: Callable[[Peer, Credentials, Identity], tuple[tuple[str, str], ...]] | None = None
-        self._slow = tuple(one for one in self.authenticators if type(one).quick is not Authenticator.quick)
+
+    @property
+    def authenticators(self) -> tuple[Authenticator, ...]:
+        """The authenticators, in their order."""
+        return self._all
+
+    @authenticators.setter
+    def authenticators(self, authenticators: tuple[Authenticator, ...]) -> None:
+        self._slow = tuple(one for one in authenticators if type(one).quick is not Authenticator.quick)
+        # Most callers present nothing, and most authenticators have nothing to say of those.
+        self._of_all = tuple(one for one in authenticators if not one.presented_only)
+        self._slow_of_all = tuple(one for one in self._slow if not one.presented_only)
+        self._all = authenticators
 
     @property
     def challenges(self) -> tuple[str, ...]:
         """What may be presented, each as a value of `WWW-Authenticate`."""
-        return tuple(one.challenge for one in self.authenticators if one.challenge)
+        return tuple(one.challenge for one in self._all if one.challenge)
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether `authenticate` would answer at once."""
-        for one in self._slow:  # noqa: SIM110 - all() with a generator costs twice as much, on every call
+        for one in self._slow_of_all if _presents_nothing(peer, credentials) else self._slow:
             if not one.quick(peer, credentials):
                 return False
         return True
@@ -108,10 +124,32 @@ class Chain:
         Raises:
             AuthenticationFault: What was presented is wrong, or nothing was, and nobody is let in without.
         """
-        for one in self.authenticators:
-            identity = one.authenticate(peer, credentials)
-            if identity is not None:
-                return identity
-        known = ", ".join(one.name for one in self.authenticators if one.name) or "nothing"
+        try:
+            for one in self._of_all if _presents_nothing(peer, credentials) else self._all:
+                identity = one.authenticate(peer, credentials)
+                if identity is not None:
+                    return identity
+        except AuthenticationFault as fault:
+            raise self.refused(peer, fault) from fault.__cause__
+        raise self.refused(peer, self._missing())
+
+    def refused(self, peer: Peer, fault: AuthenticationFault) -> AuthenticationFault:  # noqa: ARG002 - for chains that take note
+        """Take note of somebody who is refused.
+
+        Args:
+            peer: Who it is.
+            fault: Why.
+
+        Returns:
+            The fault to raise.
+        """
+        return fault
+
+    def _missing(self) -> AuthenticationFault:
+        known = ", ".join(one.name for one in self._all if one.name) or "nothing"
         message = f"this server wants to know who calls; present one of: {known}"
-        raise AuthenticationFault(message, kind="authentication-missing")
+        return AuthenticationFault(message, kind="authentication-missing")
+
+
+def _presents_nothing(peer: Peer, credentials: Credentials) -> bool:
+    return credentials is NO_CREDENTIALS and peer.certificate is None and peer.uid is None and peer.identity is None
