@@ -121,6 +121,9 @@ class ControlSocket:
         self._commands: Mapping[str, Command] = {}
         self._running = 0
         self._changed = threading.Condition()
+        if bound is not None and bound.getsockname() != str(self.path):
+            bound.close()  # that server had another one
+            bound = None
         self.socket = bound if bound is not None else self._bind(account)
         self.socket.setblocking(False)
         self._wake_reader, self._wake_writer = socket.socketpair()

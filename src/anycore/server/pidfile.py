@@ -35,12 +35,15 @@ class PidFile:
         self._folder = -1
         try:
             self._make_directory(account)
+            if descriptor is not None and not self._is_here(descriptor):
+                os.close(descriptor)  # that server had another one
+                descriptor = None
             self._descriptor = self._open() if descriptor is None else descriptor
             # Through this it is removed later, when a root directory of its own, or fewer rights, may be in the way of the path.
             self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            if account is not None:
-                os.fchown(self._descriptor, account.uid, account.gid)
             if descriptor is None:
+                if account is not None:
+                    os.fchown(self._descriptor, account.uid, account.gid)
                 self.write()
         except OSError as error:
             self.close()
@@ -67,13 +70,19 @@ class PidFile:
                 whose = f"process {found}" if found else "a process"
                 message = f"the pid file {self.path} is locked: {whose} runs already; stop it, or choose another file with --pidfile"
                 raise StartupError(message) from error
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), self.path.stat()):
-                    stale = _number(descriptor)
-                    if stale:
-                        _log.warning("the pid file %s was left behind by process %d, which has ended", self.path, stale)
-                    return descriptor
+            if self._is_here(descriptor):
+                stale = _number(descriptor)
+                if stale:
+                    _log.warning("the pid file %s was left behind by process %d, which has ended", self.path, stale)
+                return descriptor
             os.close(descriptor)
+
+    def _is_here(self, descriptor: int) -> bool:
+        """Tell whether an open file is the one at the path."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.lstat())
+        except FileNotFoundError:
+            return False
 
     @property
     def descriptor(self) -> int:

@@ -181,6 +181,9 @@ class Service:
         return self._replaced_by(lambda: self._hand_over(line))
 
     def _replaced_by(self, other: Callable[[], int]) -> int:
+        if any(listen.address.stdio for listen, _ in self.server.listening):
+            message = "standard input and output cannot be handed over; start another server instead"
+            raise ControlError(message)
         if self.server.retiring or not self._restarting.acquire(blocking=False):
             message = "another server takes this one's place already"
             raise ControlError(message)

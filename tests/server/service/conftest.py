@@ -104,9 +104,12 @@ class Home:
         paths: tuple[str, ...] = ("sample.py",),
         **environment: str,
     ) -> subprocess.Popen[bytes]:
+        return self.launch(self.command(*options, listen=listen, paths=paths), ready=ready, **environment)
+
+    def launch(self, command: list[str], *, ready: bool = True, **environment: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self.command(*options, listen=listen, paths=paths), cwd=self.folder, env={**os.environ, **environment},
+                command, cwd=self.folder, env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         self.processes.append(process)

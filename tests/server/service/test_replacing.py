@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -90,3 +91,19 @@ def test_a_held_connection_goes_on_until_its_peer_or_the_time_ends_it(home: Home
         assert fresh.root.sample.pid() == new
     held.close()
     until(lambda: not lives(old), "the end of the old one")
+
+
+def test_pid_file_and_control_socket_may_be_elsewhere_in_the_new_configuration(
+    home: Home, until: Until, lives: Lives
+) -> None:
+    configure = (home.folder / "anycore.toml").write_text
+    configure('[process]\npidfile = "a.pid"\ncontrol = "a.sock"\n')
+    home.control = str(home.folder / "a.sock")
+    command = [sys.executable, "-m", "anycore", "serve", "sample.py", "--listen", "http://127.0.0.1:0"]
+    old = home.launch(command).pid
+    configure('[process]\npidfile = "b.pid"\ncontrol = "b.sock"\n')
+    new = home.ask("restart")["pid"]
+    until(lambda: not lives(old))
+    home.control = str(home.folder / "b.sock")
+    assert home.answers() == new
+    assert (home.folder / "b.pid").read_text() == f"{new}\n"

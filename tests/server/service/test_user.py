@@ -13,6 +13,7 @@ import pytest
 
 from anycore.clients import connect
 from anycore.server.control import ControlError
+from anycore.testing.certificate import CERTIFICATE
 
 Home = Any  # as the fixtures have it; a conftest cannot be imported
 Until = Callable[..., Any]
@@ -46,8 +47,6 @@ def test_it_becomes_another_user_for_good(public: Home, core: str) -> None:
 
 @AS_ROOT
 def test_root_only_keys_and_low_ports_are_opened_before(public: Home) -> None:
-    from anycore.testing.certificate import CERTIFICATE
-
     certificate = public.folder / "key.pem"
     certificate.write_text(CERTIFICATE)
     certificate.chmod(0o600)
@@ -94,3 +93,20 @@ def test_who_or_what_does_not_exist_is_told(home: Home, options: list[str], said
     process = home.start(*options, ready=False)
     assert process.wait(SECONDS) == 5
     assert said in home.log.read_text()
+
+
+@AS_ROOT
+def test_only_a_server_that_root_starts_can_take_over_what_root_alone_can_read(public: Home) -> None:
+    certificate = public.folder / "key.pem"
+    certificate.write_text(CERTIFICATE)
+    certificate.chmod(0o600)
+    options = ["--user", "nobody", "--certificate", str(certificate), "--listen", "https://127.0.0.1:0"]
+    old = public.start(*options)
+    with pytest.raises(ControlError, match=r"this (one|server) goes on"):
+        public.ask("restart")
+    assert public.call("pid") == old.pid
+    new = public.start("--take-over", *options)
+    assert old.wait(SECONDS) == 0
+    assert public.call("pid") == new.pid
+    assert public.call("users")[0] == [NOBODY] * 3
+    assert public.pidfile.read_text() == f"{new.pid}\n"
