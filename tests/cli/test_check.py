@@ -11,6 +11,7 @@ from click.testing import Result
 from anycore.cli.exits import Exit
 from anycore.settings.keys import keys
 from anycore.settings.sources import load_settings
+from anycore.testing.certificate import Certifier
 
 Run = Callable[..., Result]
 
@@ -84,3 +85,20 @@ def test_the_configuration_is_printed_with_every_key_and_loads_again(run: Run) -
 def test_the_help_of_serve_has_every_option(run: Run) -> None:
     text = run("serve", "--help").stdout + run("call", "--help").stdout
     assert [key.option for key in keys().values() if f" {key.option}" not in text and key.option != "PATHS"] == []
+
+
+def test_what_ends_soon_and_an_authority_that_cannot_be_used(run: Run, tmp_path: Path) -> None:
+    certifier = Certifier(tmp_path)
+    certifier.server(days=3)
+    listen = '[[listen]]\nurl = "https://127.0.0.1:1"\ncertificate = "server.pem"\n'
+    Path("anycore.toml").write_text(listen)
+    result = run("check")
+    assert result.exit_code == Exit.OK
+    assert "warning: https://127.0.0.1:1: what certificate names ends in 2 days, on 2" in result.stdout
+    assert result.stdout.endswith("all is well, but for what ends\n")
+    Path("anycore.toml").write_text(f'{listen}[enrolment]\nca = "{certifier.authority.directory}"\n')
+    assert run("check").exit_code == Exit.OK
+    (certifier.authority.directory / "ca.key").unlink()
+    result = run("check")
+    assert result.exit_code == Exit.STARTUP
+    assert "enrolment.ca: " in result.stderr and "ca.key cannot be read" in result.stderr

@@ -29,13 +29,16 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
 
     from anycore.cli.banner import plugin_lines
     from anycore.server.certificates import expiries, warnings
+    from anycore.server.enrolment import enrolment_of
     from anycore.server.introduction import introduce
     from anycore.server.tls import tls_context
+    from anycore.store import open_store
 
     settings = load(config, options, paths)
     with starting():
         for listener in settings.listen:
             tls_context(listener)
+        enrolment_of(settings.enrolment, lambda: open_store("memory:"))
         entries = _entries(settings)
     urls = [listener.url for listener in settings.listen]
     console = Console(highlight=False, soft_wrap=True)

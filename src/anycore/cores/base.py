@@ -99,7 +99,7 @@ class Listener(msgspec.Struct, eq=False):
         socket: Bound; the core puts it into the listening state and closes it.
         open: Makes the conversation with a peer that has connected.
         url: What people see.
-        tls: The TLS context, or None for a plain listener.
+        tls: The TLS context, or None for a plain listener. Another one may take its place while the core runs: new hand-shakes take that.
         site: What answers requests, where HTTP is spoken: for cores whose server reads HTTP itself.
         files: PEM files with the certificate and its key, where TLS is spoken: for cores whose server reads them itself.
         greet: Finds out who has connected, from the bare socket, before anything is said on the wire; it may wait for the peer, and raises

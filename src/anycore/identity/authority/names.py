@@ -103,7 +103,13 @@ class Wanted(msgspec.Struct, frozen=True):
         dns: tuple[str, ...] = ()
         ips: tuple[str, ...] = ()
         said: tuple[str, ...] = ()
-        for extension in certificate.extensions:
+        try:
+            extensions = list(certificate.extensions)
+        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise AuthorityError(
+                f"the extensions of {names[-1]!r} cannot be read ({error}); make the request anew"
+            ) from error
+        for extension in extensions:
             value = extension.value
             if isinstance(value, x509.SubjectAlternativeName):
                 dns = tuple(value.get_values_for_type(x509.DNSName))
