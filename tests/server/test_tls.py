@@ -101,6 +101,16 @@ def test_a_list_that_has_expired(settings: ListenSettings, certifier: Certifier)
     assert "crl.pem the list of the authority CN=Test CA has expired, on 20" in said and "anycore ca crl" in said
 
 
+def test_an_authority_without_a_list_beside_one_that_has_it(
+    settings: ListenSettings, certifier: Certifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Certifier(tmp_path / "other", "Other CA")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certifier.ca.read_bytes() + other.ca.read_bytes())
+    made(msgspec.structs.replace(settings, client_ca=str(both)))
+    assert "has no list of the authority CN=Other CA; clients that it has certified itself are refused" in caplog.text
+
+
 def test_a_list_of_somebody_else(settings: ListenSettings, tmp_path: Path) -> None:
     foreign = Certifier(tmp_path / "foreign", "Test CA")
     assert "has no list of the authority CN=Test CA" in refusal(settings, crl=str(foreign.crl))

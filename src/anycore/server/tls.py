@@ -5,6 +5,7 @@ When one takes the place of another lives in `certificates`.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from anycore.settings.tables import ListenSettings
+
+_log = logging.getLogger("anycore.certificates")
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption, nothing else (RFC 9325 section 4.2). TLS 1.3 has no others."""
@@ -93,20 +96,26 @@ def _check_lists(
     settings: ListenSettings, authorities: list[x509.Certificate], revocations: list[x509.CertificateRevocationList]
 ) -> None:
     now = datetime.now(UTC)
+    bare = []
     for one in authorities:
         name = one.subject.rfc4514_string()
         mine = [found for found in revocations if found.issuer == one.subject and found.is_signature_valid(_key(one))]
         if not mine:
-            reason = f"has no list of the authority {name}, all of whose clients would be refused; add its list"
-        elif all(found.next_update_utc is not None and found.next_update_utc < now for found in mine):
+            bare.append(name)
+            continue
+        if all(found.next_update_utc is not None and found.next_update_utc < now for found in mine):
             ended = max(found.next_update_utc for found in mine if found.next_update_utc is not None)
             reason = (
                 f"the list of the authority {name} has expired, on {ended:%Y-%m-%d %H:%M} UTC, and all its clients would be"
                 " refused; get a new one, with `anycore ca crl` where the authority is yours"
             )
-        else:
-            continue
+            raise StartupError(f"cannot set up TLS for {settings.url}: crl: {settings.crl} {reason}")
+    if bare and len(bare) == len(authorities):
+        reason = f"has no list of the authority {bare[0]}, all of whose clients would be refused; add its list"
         raise StartupError(f"cannot set up TLS for {settings.url}: crl: {settings.crl} {reason}")
+    for name in bare:  # it may be one that certifies other authorities only
+        _log.warning("%s: crl: %s has no list of the authority %s; clients that it has certified itself are refused",
+                     settings.url, settings.crl, name)  # fmt: skip
 
 
 def _key(authority: x509.Certificate) -> Any:
