@@ -102,12 +102,32 @@ class Sessions:
 
     def find(self, name: str) -> Session | None:
         """Return a session by its name; None when there is none, or none any more."""
-        found = self._store().get(_session(name))
+        found = self.raw(name)
         if found is None:
             return None
         session = self._decode(found)
+        return session if self.is_alive(session) else None
+
+    def raw(self, name: str) -> bytes | None:
+        """Return a session as it is in the store: what was found out about it holds as long as this is the same."""
+        return self._store().get(_session(name))
+
+    def kept(self, session: Session) -> tuple[bytes, Session] | None:
+        """Return how a session is in the store now; None when it has ended, or begun anew with another secret.
+
+        Args:
+            session: The session, as it was found.
+        """
+        raw = self.raw(session.name)
+        if raw is None:
+            return None
+        now = self._decode(raw)
+        return (raw, now) if now.proof == session.proof else None
+
+    def is_alive(self, session: Session) -> bool:
+        """Tell whether a session has not ended by the clock."""
         now = self._clock()
-        return session if now < session.until and now < session.used + self.settings.idle_time else None
+        return now < session.until and now < session.used + self.settings.idle_time
 
     def verify(self, name: str, secret: bytes) -> Session | None:
         """Return the session that a name and a secret belong to; None when there is none, or the secret is another.
@@ -247,10 +267,9 @@ class Sessions:
 
     def all(self) -> Iterator[Session]:
         """Return all sessions, by name."""
-        now, idle = self._clock(), self.settings.idle_time
         for _, found in self._store().scan(b"session/"):
             session = self._decode(found)
-            if now < session.until and now < session.used + idle:
+            if self.is_alive(session):
                 yield session
 
     def proof(self, name: str, secret: bytes) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from anycore.identity.sessions import SessionError
+from anycore.identity.remembered import Remembered
+from anycore.identity.sessions import Session, SessionError
 from anycore.identity.sessions_wire import FIRST_SECRET, PEM_START, is_certainly_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import Identity
+from anycore.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions import Session, Sessions
+    from anycore.identity.sessions import Sessions
     from anycore.identity.sessions_wire import Presented
     from anycore.identity.throttle import Throttle
     from anycore.kernel.call import Credentials, Peer
@@ -20,7 +23,24 @@ CHALLENGED: Final = Identity("anonymous", "anonymous", scopes=("system.auth",))
 """Who presents a certificate in place of a secret: somebody who may ask for a challenge, and nothing else."""
 BEGINNER: Final = Identity("anonymous", "anonymous", scopes=("system.auth2",))
 """Who presents the word for "no secret yet" without a certificate: the method it is for says what is missing."""
-_REMEMBERED: Final = 10_000
+_REMEMBERED_SECONDS: Final = 3600.0
+_log = logging.getLogger("anycore.sessions")
+
+
+class _Known(NamedTuple):
+    """A session whose secret was right.
+
+    Args:
+        raw: How it was in the store then.
+        session: The same, decoded.
+        identity: Whose it is.
+        touch: When its use is to be written down next, on the clock of `time.monotonic()`.
+    """
+
+    raw: bytes
+    session: Session
+    identity: Identity
+    touch: float
 
 
 class SessionAuthenticator(Authenticator):
@@ -39,8 +59,7 @@ class SessionAuthenticator(Authenticator):
         self.sessions = sessions
         self._throttle = throttle
         self._certificate_first = certificate_first
-        # When the use of a session that this process has seen is to be written down next, by what was presented.
-        self._fresh: dict[tuple[str, str], float] = {}
+        self._known: Remembered[_Known] = Remembered(_REMEMBERED_SECONDS)
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether `authenticate` would answer at once: where nothing will be written to the store."""
@@ -48,9 +67,9 @@ class SessionAuthenticator(Authenticator):
             return not self._may_be_welcomed(credentials)
         if not credentials.authorization and not credentials.cookie:
             return True
-        known = self._fresh.get((credentials.authorization, credentials.cookie))
+        known = self._known.get(self._digest(credentials))
         if known is not None:
-            return time.monotonic() < known
+            return time.monotonic() < known.touch
         try:
             found = presented(credentials)
         except AuthenticationFault:
@@ -61,6 +80,28 @@ class SessionAuthenticator(Authenticator):
         """Say who calls; see `Authenticator.authenticate`."""
         if not credentials.authorization and not credentials.cookie:
             return None
+        try:
+            digest = self._digest(credentials)
+            known = self._known.get(digest)
+            if known is not None and self._holds(known, peer):
+                return known.identity
+            return self._find_out(digest, peer, credentials)
+        except StoreError as error:
+            _log.error("sessions cannot be looked up: %s", error)
+            message = "sessions cannot be looked up now; the log of the server says why"
+            raise AuthenticationFault(message, kind="authentication-missing") from error
+
+    def _digest(self, credentials: Credentials) -> bytes:
+        return self._known.digest(f"{credentials.authorization}\0{credentials.cookie}")
+
+    def _holds(self, known: _Known, peer: Peer) -> bool:
+        """Tell whether a session is as it was when its secret was found to be right."""
+        session = known.session
+        if self.sessions.raw(session.name) != known.raw or not self.sessions.is_alive(session):
+            return False
+        return time.monotonic() < known.touch and (not session.tls or bool(peer.tls) or peer.local)
+
+    def _find_out(self, digest: bytes, peer: Peer, credentials: Credentials) -> Identity | None:
         found = presented(credentials)
         if found is None:
             return None
@@ -76,8 +117,12 @@ class SessionAuthenticator(Authenticator):
             self.sessions.end(session.name)  # whoever is on the way has its secret now
             message = "this session began over TLS, and its secret was sent without: it has been ended; log in again, over TLS"
             raise AuthenticationFault(message, kind="authentication-session", user=found.name)
-        self._touch(session, credentials)
-        return session.identity
+        self.sessions.touch(session)
+        identity = session.identity
+        kept = self.sessions.kept(session)
+        if kept is not None:
+            self._known.put(digest, _Known(*kept, identity, time.monotonic() + self.sessions.step))
+        return identity
 
     def _may_be_welcomed(self, credentials: Credentials) -> bool:
         """Tell whether `Login.welcome` may begin a session."""
@@ -118,13 +163,3 @@ class SessionAuthenticator(Authenticator):
             raise AuthenticationFault(message, kind="authentication-missing", user=found.name)
         message = "the secret is not that of the session; log in again"
         raise AuthenticationFault(message, kind="authentication-session", user=found.name)
-
-    def _touch(self, session: Session, credentials: Credentials) -> None:
-        fresh = self._fresh
-        key = (credentials.authorization, credentials.cookie)
-        now = time.monotonic()
-        if now >= fresh.get(key, 0.0):
-            if len(fresh) >= _REMEMBERED:
-                fresh.clear()
-            self.sessions.touch(session)
-            fresh[key] = now + self.sessions.step

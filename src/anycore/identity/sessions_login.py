@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from anycore.identity.sessions import SessionError
 from anycore.identity.sessions_wire import FIRST_SECRET, SECRET_BYTES, cookies, is_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault
+from anycore.store.errors import StoreError
 from anycore.wire.faults import INVALID_PARAMS, OVERLOADED, Fault
 
 if TYPE_CHECKING:
@@ -112,7 +113,11 @@ class Login:
                 return ()
             name, secret = _name(found), secrets.token_bytes(SECRET_BYTES)
             self._begin(name, secret, identity, peer, "certificate")
-        except (SessionError, AuthenticationFault) as error:  # it goes without: its certificate says who it is
+        except (
+            SessionError,
+            StoreError,
+            AuthenticationFault,
+        ) as error:  # it goes without: its certificate says who it is
             _log.warning("no session for %s: %s", identity.dn or identity.name, error)
             return ()
         return cookies(name, secret.hex(), secure=bool(peer.tls))

@@ -410,3 +410,40 @@ def test_settings_that_are_of_no_use(
     sessions = make_sessions(challenge=True, certificate=str(file), client_ca=str(authorities))
     with pytest.raises(ChallengeError):
         Challenger(sessions, lambda _: Identity("x", "certificate"))
+
+
+def test_an_old_secret_is_not_remembered_for_a_session_that_has_begun_anew(
+    server: Server, grid: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session begins anew just after the old secret was found to be right."""
+    alice = grid.person("Alice")
+    first = server.log_in(alice)
+    assert server.call("who.am_i", basic=(NAME, first)).status == 200
+    second = server.log_in(alice)
+    touch = server.sessions.touch
+
+    def and_then(session: Any) -> bool:
+        server.sessions.redeem(NAME, base64.b64decode(second))
+        return touch(session)
+
+    monkeypatch.setattr(server.sessions, "touch", and_then)
+    spelled = base64.b64decode(first).hex()  # so that it is looked at anew
+    assert server.call("who.am_i", basic=(NAME, spelled)).status == 200
+    monkeypatch.undo()
+    assert "the secret is not that of the session" in server.call("who.am_i", basic=(NAME, spelled)).fault
+    assert server.call("who.am_i", basic=(NAME, second)).status == 200
+
+
+def test_a_store_that_fails_is_no_way_in(server: Server, grid: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anycore.store import StoreError
+
+    secret = server.log_in(grid.person("Alice"))
+
+    def fail(*_: Any) -> Any:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(server.sessions, "raw", fail)
+    reply = server.call("who.am_i", basic=(NAME, secret))
+    assert "sessions cannot be looked up now" in reply.fault
+    assert "disk" not in reply.fault
+    assert server.call("who.am_i").result[0] == "anonymous"
