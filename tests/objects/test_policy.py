@@ -10,7 +10,7 @@ import pytest
 import rpyc
 
 from anycore.objects.config import make_config
-from anycore.objects.policy import AttributePolicy
+from anycore.objects.policy import AttributePolicy, RuledPolicy
 from anycore.testing.linked import linked
 from anycore.wire import rpyc_constants as wire
 
@@ -244,3 +244,77 @@ def test_every_use_can_be_forbidden(use: str) -> None:
         with pytest.raises(PermissionError, match=f"cannot {use}"):
             doings[use]()
         assert use in asked
+
+
+def ruled(verdicts: dict[str, bool], **config: Any) -> RuledPolicy:
+    """A policy with rules by name."""
+    return AttributePolicy(make_config(config)).ruled(lambda _, name: verdicts.get(name))
+
+
+def test_rules_that_say_nothing_change_nothing() -> None:
+    policy = ruled({})
+    assert policy.get(Plain(), "shown") == "shown"
+    assert policy.get(Plain(), b"shown") == "shown"
+    for name in ("public", "_private", "__class__", b"\xff", 5):
+        with pytest.raises((AttributeError, TypeError, ValueError)):
+            policy.get(Plain(), name)
+    policy.check("call", len)
+
+
+def test_rules_open_public_names_for_reading_only() -> None:
+    policy = ruled({"public": True, "_private": True, "__class__": True, "missing": True, "shown": True})
+    assert policy.get(Plain(), "public") == "public"
+    assert policy.get(Plain(), "shown") == "shown"
+    for name in ("_private", "__class__", "missing"):
+        with pytest.raises(AttributeError, match="cannot access"):
+            policy.get(Plain(), name)
+    with pytest.raises(AttributeError, match="allow_setattr is off"):
+        policy.set(Plain(), "public", 1)
+    with pytest.raises(AttributeError, match="allow_delattr is off"):
+        policy.delete(Plain(), "public")
+    with pytest.raises(AttributeError, match="allow_getattr is off"):
+        ruled({"public": True}, allow_getattr=False).get(Plain(), "public")
+
+
+def test_rules_close_whatever_the_configuration_opens() -> None:
+    policy = ruled({"shown": False, "__eq__": False}, allow_all_attrs=True, allow_setattr=True, allow_delattr=True)
+    for act in (policy.get, policy.delete, lambda obj, name: policy.set(obj, name, 1)):
+        with pytest.raises(AttributeError, match="a rule of the side that owns the object denies it"):
+            act(Plain(), "shown")
+        with pytest.raises(AttributeError, match="a rule of the side"):
+            act(Plain(), b"shown")
+    with pytest.raises(AttributeError, match="a rule of the side"):
+        policy.operator(Plain(), "__eq__")
+    assert policy.get(Plain(), "public") == "public"
+
+
+class Hooked:
+    def _rpyc_getattr(self, name: str) -> str:
+        return f"hook {name}"
+
+    open = "open"
+
+
+def test_rules_do_not_get_round_a_hook_of_the_object_but_can_close_it() -> None:
+    assert ruled({"open": True}).get(Hooked(), "open") == "hook open"
+    with pytest.raises(AttributeError, match="a rule"):
+        ruled({"open": False}).get(Hooked(), "open")
+
+
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        ("call", "__call__"), ("repr", "__repr__"), ("str", "__str__"), ("hash", "__hash__"), ("dir", "__dir__"), ("iterate", "__next__"),
+        ("pickle", "__reduce_ex__"),
+    ],
+)  # fmt: skip
+def test_rules_close_other_uses(use: str, name: str) -> None:
+    ruled({}).check(use, Plain())
+    with pytest.raises(PermissionError, match=f"cannot {use} this 'Plain': a rule"):
+        ruled({name: False}).check(use, Plain())
+
+
+def test_the_configuration_may_change_under_rules() -> None:
+    policy = ruled({})
+    policy.use(make_config({"allow_public_attrs": True}))
+    assert policy.get(Plain(), "public") == "public"

@@ -118,7 +118,7 @@ class Access:
                 _log.error("the rules are refused, the old ones stay in force: %s", problem)
             return False
         count = sum(len(section) for one in self.matcher.sets for section in one.sections)
-        _log.info("%d rules are in force", count)
+        _log.info("the rules were read again; in force: %d", count)
         return True
 
     def look(self) -> bool:
@@ -136,12 +136,16 @@ class Access:
 
     def start(self) -> None:
         """Begin to look whether files change, and to turn callers away by their address before they are asked who they are."""
-        chain = self._kernel.authentication
-        if chain is not None and not any(isinstance(one, _AddressFirst) for one in chain.authenticators):
-            chain.authenticators = (_AddressFirst(self), *chain.authenticators)
+        self._come_first()
         self._stopped.clear()
         self._thread = threading.Thread(target=self._watch, name="anycore-access", daemon=True)
         self._thread.start()
+
+    def _come_first(self) -> None:
+        """Take the first place in the chain of authenticators, which is another one after its settings were read again."""
+        chain = self._kernel.authentication
+        if chain is not None and not any(isinstance(one, _AddressFirst) for one in chain.authenticators):
+            chain.authenticators = (_AddressFirst(self), *chain.authenticators)
 
     def stop(self) -> None:
         """End the thread."""
@@ -152,6 +156,7 @@ class Access:
     def _watch(self) -> None:
         while not self._stopped.wait(self._look_seconds):
             try:
+                self._come_first()
                 self.look()
             except Exception:  # noqa: BLE001 - the next look may go better; until then the rules stay
                 _log.exception("the files with rules cannot be looked at; the old rules stay in force")
