@@ -26,6 +26,11 @@ def test_all_is_well(run: Run, plugin_source: str) -> None:
     assert result.stdout.endswith("all is well\n")
 
 
+def test_rules_are_counted(run: Run) -> None:
+    Path("anycore.toml").write_text('[[access.rule]]\nallow = ["a"]\nallow_read = ["/a"]\nto = ["*"]\n')
+    assert "rules: 2 from anycore.toml\n" in run("check").stdout
+
+
 def test_a_wrong_configuration_is_told_completely(run: Run) -> None:
     Path("x.toml").write_text('[server]\ncoer = "x"\n[limits]\nidle_time = "soon"\n')
     result = run("check", "-c", "x.toml")

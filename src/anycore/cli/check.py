@@ -32,6 +32,7 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     from anycore.server.enrolment import enrolment_of
     from anycore.server.introduction import introduce
     from anycore.server.tls import tls_context
+    from anycore.settings.access import sources_of
     from anycore.store import open_store
 
     settings = load(config, options, paths)
@@ -45,6 +46,8 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     console.print(
         f"configuration: {settings.file or 'no file'}; core: {settings.server.core}; listeners: {', '.join(urls)}"
     )
+    for rules in sources_of(settings).read():
+        console.print(f"rules: {sum(map(len, rules.sections))} from {rules.name}")
     for line in plugin_lines(introduce(settings.server.core, urls, entries).plugins):
         console.print(line)
     ending = warnings(expiries((listener.url, listener) for listener in settings.listen))
