@@ -1,19 +1,10 @@
-"""The tree of groups in the store: reading and changing it. Who may change what is asked here, in the transaction of the change.
-
-Keys of the namespace, with H for a hash of a subject, as subjects may be longer than keys:
-
-    group/NAME            a `GroupRecord`
-    member/NAME/H         an `Entry`, for each member of a group       in/H/NAME     the same the other way round, empty
-    admin/NAME/H          an `Entry`, for each administrator           over/H/NAME   the same the other way round, empty
-    audit/N               an `AuditRecord`, for the Nth change         generation    how many changes there were
-"""
+"""The tree of groups in the store: reading and changing it. Who may change what is asked here, in the transaction of the change."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -31,6 +22,22 @@ from anycore.access.groups import (
     parent_of,
     single,
 )
+from anycore.access.groups_records import (
+    GENERATION,
+    PARTS,
+    AuditRecord,
+    Entry,
+    GroupRecord,
+    Part,
+    audit_key,
+    decode,
+    entry_key,
+    group_key,
+    names,
+    no_group,
+    number_of,
+    reverse_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,65 +45,8 @@ if TYPE_CHECKING:
     from anycore.kernel.call import Identity
     from anycore.store.base import Store, Transaction
 
-Part = Literal["member", "admin"]
-_REVERSE: Final = {"member": "in", "admin": "over"}
 _WORD: Final = {"member": "member", "admin": "administrator"}
-_GENERATION: Final = b"generation"
 _MAX_DESCRIPTION: Final = 1000
-_BOTH: Final[tuple[Part, Part]] = ("member", "admin")
-T = TypeVar("T")
-
-
-class GroupRecord(msgspec.Struct, frozen=True):
-    """What is kept of a group, besides its members and administrators.
-
-    Args:
-        description: What it is for, for people.
-        created: When it was made, in seconds since 1970.
-        by: Who made it.
-        member: How many members it has itself.
-        admin: How many administrators it has itself.
-    """
-
-    description: str
-    created: float
-    by: str
-    member: int = 0
-    admin: int = 0
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A member or administrator of a group.
-
-    Args:
-        subject: Who it is.
-        since: Since when, in seconds since 1970.
-        by: Who made it one.
-    """
-
-    subject: str
-    since: float
-    by: str
-
-
-class AuditRecord(msgspec.Struct, frozen=True):
-    """One change of the tree.
-
-    Args:
-        number: Which change it was, counted from 1.
-        time: When, in seconds since 1970.
-        who: Who made it.
-        action: What it was, as in `add_member`.
-        group: The group that was changed.
-        detail: The subject that was added or removed, or a description.
-    """
-
-    number: int
-    time: float
-    who: str
-    action: str
-    group: str
-    detail: str = ""
 
 
 class Groups:
@@ -119,7 +69,7 @@ class Groups:
 
     def generation(self) -> int:
         """Return how many changes there were: nothing has changed while it stays the same."""
-        return _number(self._store().get(_GENERATION))
+        return number_of(self._store().get(GENERATION))
 
     def create(self, name: str, description: str = "", *, actor: Identity | str) -> None:
         """Make a group, below one that exists or at the top.
@@ -204,7 +154,7 @@ class Groups:
         subject = check_subject(subject)
         with self._change(actor, name, f"add_{part}", name, subject) as change:
             record = change.record(name)
-            key = _key(part, name, subject)
+            key = entry_key(part, name, subject)
             if change.transaction.get(key) is not None:
                 change.nothing = True
                 return False
@@ -215,7 +165,7 @@ class Groups:
                 )
                 raise TooManyError(message)
             change.transaction.put(key, msgspec.msgpack.encode(Entry(subject, change.now, change.who)))
-            change.transaction.put(_reverse(part, name, subject), b"")
+            change.transaction.put(reverse_key(part, name, subject), b"")
             change.write(name, msgspec.structs.replace(record, **{part: count + 1}))
             return True
 
@@ -238,18 +188,18 @@ class Groups:
         subject = check_subject(subject)
         with self._change(actor, name, f"remove_{part}", name, subject) as change:
             record = change.record(name)
-            if not change.transaction.delete(_key(part, name, subject)):
+            if not change.transaction.delete(entry_key(part, name, subject)):
                 change.nothing = True
                 return False
-            change.transaction.delete(_reverse(part, name, subject))
+            change.transaction.delete(reverse_key(part, name, subject))
             change.write(name, msgspec.structs.replace(record, **{part: getattr(record, part) - 1}))
             return True
 
     def names(self, above: str = "") -> list[str]:
         """Return the names of all groups, or of one and those below it, in order."""
         with self._store().transaction(write=False) as transaction:
-            own = [above] if above and transaction.get(_group(above)) is not None else []
-            return [*own, *_names(transaction, f"{above}." if above else "")]
+            own = [above] if above and transaction.get(group_key(above)) is not None else []
+            return [*own, *names(transaction, f"{above}." if above else "")]
 
     def record(self, name: str) -> GroupRecord:
         """Return what is kept of a group.
@@ -257,10 +207,10 @@ class Groups:
         Raises:
             NoGroupError: When there is none.
         """
-        found = self._store().get(_group(name))
+        found = self._store().get(group_key(name))
         if found is None:
-            raise NoGroupError(_none(name))
-        return _decode(GroupRecord, found)
+            raise NoGroupError(no_group(name))
+        return decode(GroupRecord, found)
 
     def entries(self, part: Part, name: str) -> list[Entry]:
         """Return the members or administrators that a group has itself, by subject.
@@ -271,9 +221,9 @@ class Groups:
         if name == ROOT:
             return [Entry(subject, 0.0, "the configuration") for subject in sorted(self.roots)]
         with self._store().transaction(write=False) as transaction:
-            if transaction.get(_group(name)) is None:
-                raise NoGroupError(_none(name))
-            found = [_decode(Entry, value) for _, value in transaction.scan(f"{part}/{name}/".encode())]
+            if transaction.get(group_key(name)) is None:
+                raise NoGroupError(no_group(name))
+            found = [decode(Entry, value) for _, value in transaction.scan(f"{part}/{name}/".encode())]
         return sorted(found, key=lambda entry: entry.subject)
 
     def audit(self, above: str = "", *, limit: int = 100, before: int | None = None) -> list[AuditRecord]:
@@ -286,14 +236,14 @@ class Groups:
         """
         found: list[AuditRecord] = []
         with self._store().transaction(write=False) as transaction:
-            number = _number(transaction.get(_GENERATION))
+            number = number_of(transaction.get(GENERATION))
             if before is not None:
                 number = min(number, before - 1)
             while number > 0 and len(found) < limit:
-                value = transaction.get(_audit(number))
+                value = transaction.get(audit_key(number))
                 if value is None:
                     break
-                record = _decode(AuditRecord, value)
+                record = decode(AuditRecord, value)
                 if not above or record.group == above or record.group.startswith(f"{above}."):
                     found.append(record)
                 number -= 1
@@ -310,14 +260,14 @@ class Groups:
         root = not self.roots.isdisjoint(subjects)
         with self._store().transaction(write=False) as transaction:
             if part == "admin" and root:
-                return frozenset(_names(transaction))
+                return frozenset(names(transaction))
             found: set[str] = set()
             for subject in subjects:
-                prefix = _reverse(part, "", subject)
+                prefix = reverse_key(part, "", subject)
                 for key, _ in transaction.scan(prefix):
                     name = key[len(prefix) :].decode()
                     found.add(name)
-                    found.update(_names(transaction, f"{name}."))
+                    found.update(names(transaction, f"{name}."))
         return frozenset(found | {ROOT}) if root else frozenset(found)
 
     def is_root(self, identity: Identity) -> bool:
@@ -347,10 +297,10 @@ class Groups:
                 )
             yield change
             if not change.nothing:
-                number = _number(transaction.get(_GENERATION)) + 1
-                transaction.put(_GENERATION, number.to_bytes(8))
+                number = number_of(transaction.get(GENERATION)) + 1
+                transaction.put(GENERATION, number.to_bytes(8))
                 record = AuditRecord(number, change.now, who, action, group, change.detail)
-                transaction.put(_audit(number), msgspec.msgpack.encode(record))
+                transaction.put(audit_key(number), msgspec.msgpack.encode(record))
                 if number > self.settings.audit:
                     self._forget(transaction, number - self.settings.audit)
 
@@ -359,13 +309,13 @@ class Groups:
         if not self.roots.isdisjoint(subjects):
             return True
         groups = lineage(where) if where else []
-        return any(transaction.get(_key("admin", name, one)) is not None for name in groups for one in subjects)
+        return any(transaction.get(entry_key("admin", name, one)) is not None for name in groups for one in subjects)
 
     @staticmethod
     def _forget(transaction: Transaction, last: int) -> None:
         """Remove records up to a number: one in the long run, more where fewer are to be kept than before."""
         for key, _ in list(transaction.scan(b"audit/", limit=1000)):
-            if key > _audit(last):
+            if key > audit_key(last):
                 return
             transaction.delete(key)
 
@@ -381,64 +331,27 @@ class _Change:
         self.nothing = False
 
     def found(self, name: str) -> GroupRecord | None:
-        found = self.transaction.get(_group(name))
-        return None if found is None else _decode(GroupRecord, found)
+        found = self.transaction.get(group_key(name))
+        return None if found is None else decode(GroupRecord, found)
 
     def record(self, name: str) -> GroupRecord:
         found = self.found(name)
         if found is None:
-            raise NoGroupError(_none(name))
+            raise NoGroupError(no_group(name))
         return found
 
     def names(self, prefix: str) -> list[str]:
-        return _names(self.transaction, prefix)
+        return names(self.transaction, prefix)
 
     def write(self, name: str, record: GroupRecord) -> None:
-        self.transaction.put(_group(name), msgspec.msgpack.encode(record))
+        self.transaction.put(group_key(name), msgspec.msgpack.encode(record))
 
     def remove_all(self, name: str) -> None:
-        for part in _BOTH:
+        for part in PARTS:
             for key, value in list(self.transaction.scan(f"{part}/{name}/".encode())):
                 self.transaction.delete(key)
-                self.transaction.delete(_reverse(part, name, _decode(Entry, value).subject))
-        self.transaction.delete(_group(name))
-
-
-def _names(transaction: Transaction, prefix: str = "") -> list[str]:
-    return [key[6:].decode() for key, _ in transaction.scan(f"group/{prefix}".encode())]
-
-
-def _group(name: str) -> bytes:
-    return f"group/{name}".encode()
-
-
-def _key(part: Part, name: str, subject: str) -> bytes:
-    return f"{part}/{name}/".encode() + _hash(subject)
-
-
-def _reverse(part: Part, name: str, subject: str) -> bytes:
-    return f"{_REVERSE[part]}/".encode() + _hash(subject) + f"/{name}".encode()
-
-
-def _hash(subject: str) -> bytes:
-    return hashlib.sha256(subject.encode()).digest()
-
-
-def _audit(number: int) -> bytes:
-    return b"audit/" + number.to_bytes(8)
-
-
-def _number(found: bytes | None) -> int:
-    return 0 if found is None else int.from_bytes(found)
-
-
-def _decode(kind: type[T], found: bytes) -> T:
-    decoded: Any = msgspec.msgpack.decode(found, type=kind)
-    return decoded  # type: ignore[no-any-return]
-
-
-def _none(name: str) -> str:
-    return f"there is no group {name[:100]!r}; group.list names those you may see"
+                self.transaction.delete(reverse_key(part, name, decode(Entry, value).subject))
+        self.transaction.delete(group_key(name))
 
 
 def _described(text: str) -> str:

@@ -17,7 +17,8 @@ from anycore.cli.store_options import store_of, store_options
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
-    from anycore.access.groups_store import Groups, Part
+    from anycore.access.groups_records import Part
+    from anycore.access.groups_store import Groups
 
 
 @click.group(

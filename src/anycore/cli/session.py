@@ -15,7 +15,8 @@ from anycore.cli.store_options import store_of, store_options
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions import Session, Sessions
+    from anycore.identity.sessions import Sessions
+    from anycore.identity.sessions_record import Session
 
 
 @click.group()

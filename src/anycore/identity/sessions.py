@@ -1,15 +1,7 @@
-"""Sessions, kept in the store: what is kept of one, how long it lives, how many there may be. How they are presented lives elsewhere.
-
-Keys of the namespace, with H for a hash of whose session it is:
-
-    session/NAME     a `Session`                       of/H/NAME       that it is one of that identity's, empty
-    challenge/MAC    a `Session` that is to begin      rate/...        how many challenges were handed out of late
-    key              what the hashes of secrets are keyed with         count           sessions begun and not ended, at most
-"""
+"""Sessions, kept in the store: what is kept of one, how long it lives, how many there may be. How they are presented lives elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import time
@@ -17,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from anycore.identity.sessions_record import Session, owner_key, session_key
 from anycore.identity.sessions_settings import SessionSettings
 from anycore.kernel.call import Identity
 
@@ -36,46 +29,6 @@ _SHORTEST: Final = 0.001
 
 class SessionError(Exception):
     """A session cannot begin; the message says why."""
-
-
-class Session(msgspec.Struct, frozen=True):
-    """What is kept of a session. Its secret is not.
-
-    Args:
-        name: Its name, which the client chose.
-        proof: The keyed hash (HMAC, RFC 2104, with SHA-256) of its name and secret.
-        user: The name of whose session it is.
-        dn: The subject of the certificate that was shown; empty when there was none.
-        names: Further names of whose session it is.
-        began: When it began, in seconds since 1970.
-        used: When it was used, in the same; a twentieth of the idle time may be missing.
-        until: When it ends, used or not.
-        address: Where the client called from when it began.
-        tls: Whether it began over TLS; it then is of no use without.
-        how: What it began with: `system.auth`, `system.auth2`, or `certificate` when nobody asked for it.
-    """
-
-    name: str
-    proof: bytes
-    user: str
-    dn: str
-    names: tuple[str, ...]
-    began: float
-    used: float
-    until: float
-    address: str
-    tls: bool
-    how: str
-
-    @property
-    def identity(self) -> Identity:
-        """Whose session it is."""
-        return Identity(self.user, "session", frozenset(), self.dn, self.names)
-
-    @property
-    def owner(self) -> str:
-        """Whose session it is, in one text."""
-        return self.dn or f"user:{self.user}"
 
 
 class Sessions:
@@ -110,7 +63,7 @@ class Sessions:
 
     def raw(self, name: str) -> bytes | None:
         """Return a session as it is in the store: what was found out about it holds as long as this is the same."""
-        return self._store().get(_session(name))
+        return self._store().get(session_key(name))
 
     def kept(self, session: Session) -> tuple[bytes, Session] | None:
         """Return how a session is in the store now; None when it has ended, or begun anew with another secret.
@@ -154,7 +107,7 @@ class Sessions:
         if now < session.used + self.step:
             return False
         with self._store().transaction() as transaction:
-            found = transaction.get(_session(session.name))
+            found = transaction.get(session_key(session.name))
             if found is None or self._decode(found).proof != session.proof:
                 return False  # ended, or begun anew, meanwhile
             self._write(transaction, msgspec.structs.replace(session, used=now), now)
@@ -291,7 +244,7 @@ class Sessions:
 
     def _begin(self, transaction: Transaction, session: Session) -> None:
         now = self._clock()
-        found = transaction.get(_session(session.name))
+        found = transaction.get(session_key(session.name))
         if found is not None and self._decode(found).owner != session.owner:
             raise SessionError("somebody else has a session of that name; choose another name for yours")
         if found is None:
@@ -307,10 +260,10 @@ class Sessions:
 
     def _make_room(self, transaction: Transaction, owner: str) -> None:
         """End the sessions of an identity that were used least lately, so that it may have one more."""
-        prefix = _of(owner, "")
+        prefix = owner_key(owner, "")
         alive: list[Session] = []
         for key, _ in list(transaction.scan(prefix)):
-            found = transaction.get(_session(key[len(prefix) :].decode()))
+            found = transaction.get(session_key(key[len(prefix) :].decode()))
             if found is None:
                 transaction.delete(key)
             else:
@@ -322,15 +275,15 @@ class Sessions:
     def _write(self, transaction: Transaction, session: Session, now: float) -> None:
         left = max(session.until - now, _SHORTEST)
         idle = max(min(left, self.settings.idle_time), _SHORTEST)
-        transaction.put(_session(session.name), self._encode(session), ttl=idle)
-        transaction.put(_of(session.owner, session.name), b"", ttl=left)
+        transaction.put(session_key(session.name), self._encode(session), ttl=idle)
+        transaction.put(owner_key(session.owner, session.name), b"", ttl=left)
 
     def _end(self, transaction: Transaction, name: str) -> bool:
-        found = transaction.get(_session(name))
+        found = transaction.get(session_key(name))
         if found is None:
             return False
-        transaction.delete(_session(name))
-        transaction.delete(_of(self._decode(found).owner, name))
+        transaction.delete(session_key(name))
+        transaction.delete(owner_key(self._decode(found).owner, name))
         count = int(transaction.get(_COUNT) or b"0")
         transaction.put(_COUNT, b"%d" % max(count - 1, 0))
         return True
@@ -343,11 +296,3 @@ class Sessions:
             where = f"from {address}" if address else "in all"
             raise SessionError(f"{count} challenges were asked for {where} within a minute; try again in the next one")
         transaction.put(key, b"%d" % (count + 1), ttl=2 * _MINUTE)
-
-
-def _session(name: str) -> bytes:
-    return b"session/" + name.encode()
-
-
-def _of(owner: str, name: str) -> bytes:
-    return b"of/" + hashlib.sha256(owner.encode()).digest() + b"/" + name.encode()

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anycore.identity.remembered import Remembered
-from anycore.identity.sessions import Session, SessionError
+from anycore.identity.sessions import SessionError
+from anycore.identity.sessions_record import Session
 from anycore.identity.sessions_wire import FIRST_SECRET, PEM_START, is_certainly_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import Identity

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from anycore.identity.sessions import Session, SessionError, Sessions
+from anycore.identity.sessions import SessionError, Sessions
+from anycore.identity.sessions_record import Session
 from anycore.kernel.call import Identity
 from anycore.store import Store
 
