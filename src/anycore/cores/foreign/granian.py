@@ -20,11 +20,12 @@ from granian.server.embed import Server as Embedded
 from anycore.cores.base import UnservableError, peer_of
 from anycore.cores.foreign.base import LoopCore
 from anycore.cores.foreign.peers import PEER, UNKNOWN_TLS
+from anycore.cores.loop_thread import CANCEL_SECONDS, cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from anycore.cores.base import Listener
+    from anycore.cores.base import CoreLimits, Listener
     from anycore.cores.foreign.asgi import AsgiApplication, Receive, Scope, Send
 
 
@@ -43,7 +44,9 @@ class _Server(Embedded):
         self._sfd = self._shd.get_fd()
 
 
-def _telling(application: AsgiApplication, listener: Listener) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _telling(
+    application: AsgiApplication, listener: Listener, requests: set[asyncio.Task[Any]]
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Have the application told who the peer is: granian does not say that a socket is a Unix socket, nor which version TLS has."""
     unix = listener.socket.family == getattr(socket, "AF_UNIX", None)
     version = "" if listener.tls is None else UNKNOWN_TLS
@@ -52,7 +55,13 @@ def _telling(application: AsgiApplication, listener: Listener) -> Callable[[Scop
         client = None if unix else scope.get("client")
         peer = peer_of(listener, "" if unix else client and tuple(client), version)
         scope.setdefault("extensions", {})[PEER] = peer
-        await application(scope, receive, send)
+        task = asyncio.current_task()
+        assert task is not None
+        requests.add(task)
+        try:
+            await application(scope, receive, send)
+        finally:
+            requests.discard(task)
 
     return told
 
@@ -66,6 +75,10 @@ class GranianCore(LoopCore):
     """
 
     name = "granian"
+
+    def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
+        super().__init__(listeners, limits)
+        self._requests: set[asyncio.Task[Any]] = set()
 
     def check(self, listener: Listener) -> None:
         """Refuse a listener that asks for certificates: granian tells nobody what it was shown."""
@@ -86,8 +99,11 @@ class GranianCore(LoopCore):
             listener.socket.close()
         for server in servers:
             server.stop()
-        await asyncio.gather(*tasks)
         stopped.cancel()
+        _, hanging = await asyncio.wait(tasks, timeout=self.limits.stop_time or None)
+        if hanging:
+            await cancel(self._requests)
+            await asyncio.wait(hanging, timeout=CANCEL_SECONDS)
 
     def _server(self, listener: Listener) -> _Server:
         limits = self.limits
@@ -98,7 +114,7 @@ class GranianCore(LoopCore):
             minimum = SSLProtocols.tls13 if newest_only else SSLProtocols.tls12
             tls = {"ssl_cert": Path(certificate), "ssl_key": Path(key), "ssl_protocol_min": minimum}
         return _Server(
-            _telling(self.application(listener), listener),
+            _telling(self.application(listener), listener, self._requests),
             listener,
             limits.backlog,
             interface=Interfaces.ASGINL,
