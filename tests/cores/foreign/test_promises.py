@@ -10,7 +10,9 @@ from anycore.cores.foreign.unkept import UNKEPT
 from anycore.testing import CORE_CHECKS, check_core
 from anycore.testing.core import HTTP_CANNOT
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # what uvloop, gunicorn and cheroot leave to the collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # what uvloop, gunicorn and cheroot leave to the collector
 SLOW = {("granian", "ends_idle_connections")}
 """Kept, after five seconds that are granian's own."""
 KEPT = [
