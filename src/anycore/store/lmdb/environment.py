@@ -1,32 +1,24 @@
-"""LMDB's environment: the map of the file, how it is opened, grown and forked with, and what its errors mean. Knows no record's meaning.
-
-A process may replace its map, to make it larger, or fork, only while no transaction of its own is under way: LMDB leaves that to us.
-So everybody who begins a transaction marks itself in `active` first, then calls `begin`; whoever must be alone puts something
-in the place of `begin` that takes the mark back and waits. This costs readers no lock.
-"""
+"""LMDB's environment: the map of the file, how it is opened, grown and forked with. Knows no record's meaning."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import threading
-import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lmdb
 
-from anycore.store.errors import StoreError, StoreFullError
+from anycore.store.errors import StoreError
+from anycore.store.lmdb.gate import Gate
+from anycore.store.lmdb.problems import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 FORMAT: Final = b"1"
 _FIRST_SIZE: Final = 1 << 30  # of address space; the file takes what is in it
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_PATIENCE: Final = 60.0
 _CLOSING: Final = 5.0
 _MAX_READERS: Final = 1024
 GUARD: Final = "guard"
@@ -52,7 +44,7 @@ class Options(NamedTuple):
         return max(1 << 20, self.max_size >> 6)
 
 
-class Environment:
+class Environment(Gate):
     """The map of one store's file in this process, closed until `open` is called.
 
     Args:
@@ -60,8 +52,6 @@ class Environment:
         options: How to open it.
 
     Attributes:
-        begin: Begins a transaction; put a mark into `active` first, and take it away when the transaction has ended.
-        active: A mark for every transaction.
         records: The values by key.
         ends: Which key ends when.
         changes: What the last transactions have changed.
@@ -69,23 +59,17 @@ class Environment:
     """
 
     def __init__(self, path: str, options: Options) -> None:
+        super().__init__(f"lmdb:{path}", self._refuse)
         self.path = path
-        self.name = f"lmdb:{path}"
         self.options = options
-        self.begin: Callable[..., Any] = self._refuse
-        self.active: list[None] = []
         self.changed = threading.Condition()
-        self._writing = threading.Lock()
-        self._alone = threading.Lock()
-        self._writer: int | None = None
-        self._readers: dict[int, int] = {}
         self._lost = ""
         self._quiet_at_fork = True
         self._environment: lmdb.Environment | None = None
         self._guard = -1
-        self.records: Any = None
         self.ends: Any = None
         self.changes: Any = None
+        self._about: Any = None
 
     def open(self) -> None:
         """Open the file.
@@ -127,11 +111,11 @@ class Environment:
         # Only a transaction that may write keeps the handles it opens, so that opening waits for a writer; reading never does.
         with environment.begin(write=True) as writing:
             opened = [environment.open_db(name, txn=writing) for name in (b"records", b"ends", b"changes", b"about")]
-            self.records, self.ends, self.changes, about = opened
-            version = writing.get(b"format", db=about)
+            self.records, self.ends, self.changes, self._about = opened
+            version = writing.get(b"format", db=self._about)
             if version is None:
                 version = FORMAT
-                writing.put(b"format", version, db=about)
+                writing.put(b"format", version, db=self._about)
         if version != FORMAT:
             raise StoreError(f"{self.name}: its format is {version!r}, this program knows {FORMAT!r}: use a newer one")
 
@@ -157,31 +141,20 @@ class Environment:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise StoreError(f"{self.name}: {self._lost or 'the store has been closed'}")
 
-    # One at a time: writers, and who changes the map.
+    def info(self) -> dict[str, int]:
+        """Return what LMDB says of the map."""
+        return dict(self._asked(lambda opened: opened.info()))
 
-    def hold_write_lock(self) -> None:
-        """Wait until no other thread writes.
+    def check_readers(self) -> None:
+        """Forget transactions of processes that are gone."""
+        self._asked(lambda opened: opened.reader_check())
 
-        Raises:
-            StoreError: When this thread is writing already, and would wait for itself.
-        """
-        if self._writer == threading.get_ident():
-            raise StoreError(f"{self.name}: this thread is in a transaction already: use the methods of that")
-        self._writing.acquire()
-        self._writer = threading.get_ident()
-
-    def release_write_lock(self) -> None:
-        """Let the next thread write."""
-        self._writer = None
-        self._writing.release()
-
-    def count_reader(self, thread: int, change: int) -> None:
-        """Note that a thread has begun (1) or ended (-1) a transaction that reads, and that may last."""
-        left = self._readers.get(thread, 0) + change
-        if left > 0:
-            self._readers[thread] = left
-        else:
-            self._readers.pop(thread, None)
+    def _asked(self, question: Callable[[lmdb.Environment], Any]) -> Any:
+        opened = self.opened
+        try:
+            return self._marked(lambda: question(opened))
+        except lmdb.Error as error:
+            raise self.explain(error) from error
 
     def start(self, *, write: bool) -> Any:
         """Begin a transaction, marked in `active`, and mend what stands in the way of that.
@@ -216,9 +189,9 @@ class Environment:
         if isinstance(error, lmdb.MapResizedError):  # another process has made it larger
             self.resize(0)
         elif isinstance(error, lmdb.ReadersFullError):  # some of them may be of processes that were killed
-            self.opened.reader_check()
+            self.check_readers()
         elif isinstance(error, lmdb.PanicError):  # LMDB could not write where it must, and wants to begin anew
-            with self._quiet():
+            with self.quiet(self._go_on):
                 self._shut()
         else:
             raise self.explain(error) from error
@@ -232,13 +205,19 @@ class Environment:
         Raises:
             StoreError: When a transaction of this process does not end.
         """
-        with self._quiet():
-            self.opened.set_mapsize(size)
+        opened = self.opened
+        try:
+            with self.quiet(self._go_on):
+                opened.set_mapsize(size)
+        except lmdb.Error as error:
+            raise self.explain(error) from error
+
+    def _go_on(self) -> None:
+        self.begin = self._begin_anew if self._environment is None else self._environment.begin
 
     def make_room(self) -> None:
         """Make the map larger if less than a quarter of it is left, so that hardly a transaction comes to its end."""
-        opened = self.opened
-        found = opened.info()
+        found = self.info()
         size = found["map_size"]
         if size < self.limit and (found["last_pgno"] + 1) * 4096 > size - (size >> 2):
             self.resize(min(2 * size, self.limit))
@@ -249,45 +228,45 @@ class Environment:
         Args:
             removing: Whether the transaction only removes keys, for which there is a reserve.
         """
-        size = self.opened.info()["map_size"]
-        limit = self.limit + self.options.reserve if removing else self.limit
+        size = self.info()["map_size"]
+        limit = self.limit + (self.options.reserve if removing else 0)
         if size >= limit:
             return False
         self.resize(min(max(2 * size, 1 << 20), limit))
         return True
 
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Have no transaction of this process under way for the time of a `with` statement."""
-        with self._alone:
-            self.begin = self._begin_later
-            try:
-                if not self._wait_until_quiet(_PATIENCE):
-                    raise StoreError(
-                        f"{self.name}: the map must be made larger, and a transaction of this process has not ended "
-                        f"for {_PATIENCE:g} seconds, or the thread that needs it reads: keep transactions short"
-                    )
-                yield
-            finally:
-                self._go_on()
+    def leave_reserve(self) -> None:
+        """Have the map as small again as it may be."""
+        if self.info()["map_size"] > self.limit:
+            self.resize(self.limit)
 
-    def _go_on(self) -> None:
-        self.begin = self._begin_anew if self._environment is None else self._environment.begin
+    def turn(self) -> int:
+        """Make an empty transaction, after which the room of what the last one has removed can be used, and return its number.
 
-    def _begin_later(self, _records: object, _parent: object = None, write: bool = False) -> Any:
-        """Take the caller's mark away, wait, and begin."""
-        begin = self._begin_later
-        while begin == self._begin_later:
+        Raises:
+            StoreError: When it cannot be made.
+        """
+        self.resize(self.limit + self.options.reserve)
+        begun = self.start(write=True)
+        try:
+            number: int = begun.id()
+            begun.put(b"turn", b"%d" % number, db=self._about)
+            begun.commit()
+        except lmdb.Error as error:
+            begun.abort()
+            raise self.explain(error) from error
+        finally:
             self.active.pop()
-            with self._alone:
-                pass
-            self.active.append(None)
-            begin = self.begin
-        return begin(self.records, None, write)
+            self.leave_reserve()
+        return number
 
     def _begin_anew(self, _records: object, _parent: object = None, write: bool = False) -> Any:
-        """Open the file, and begin."""
-        self._open_anew()
+        """Take the caller's mark away, open the file, and begin."""
+        self.active.pop()
+        try:
+            self._open_anew()
+        finally:
+            self.active.append(None)
         return self.begin(self.records, None, write)
 
     def _open_anew(self) -> None:
@@ -295,23 +274,13 @@ class Environment:
             if self._environment is None:
                 self.open()
 
-    def _wait_until_quiet(self, patience: float) -> bool:
-        if self._readers.get(threading.get_ident()):
-            return False
-        deadline = time.monotonic() + patience
-        while self.active:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.0005)
-        return True
-
     # A fork: nobody else runs Anycore's code between these.
 
     def before_fork(self) -> None:
         """Have no transaction under way at the moment of a fork: the child could not close what it inherits."""
         self._alone.acquire()
         self.begin = self._begin_later
-        self._quiet_at_fork = self._writer != threading.get_ident() and self._wait_until_quiet(_CLOSING)
+        self._quiet_at_fork = not self.writing and self._wait_until_quiet(_CLOSING)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -320,8 +289,8 @@ class Environment:
 
     def after_fork_in_child(self) -> None:
         """Leave what belongs to the parent, and open the file again when it is first used."""
-        self.active, self._readers, self._writer = [], {}, None
-        self._writing, self._alone, self.changed = threading.Lock(), threading.Lock(), threading.Condition()
+        self.open_up()
+        self.changed = threading.Condition()
         if self._quiet_at_fork:
             self._shut()
             self._go_on()
@@ -329,7 +298,7 @@ class Environment:
             self._lost = "the process was forked in the middle of a transaction: fork outside of transactions"
             self.begin = self._refuse
 
-    # The end, and errors.
+    # The end.
 
     def close(self) -> None:
         """Close the file when the transactions under way have ended, or have had the time to."""
@@ -351,27 +320,4 @@ class Environment:
 
     def explain(self, error: Exception) -> StoreError:
         """Return what to raise instead of an error of LMDB or of the system."""
-        if isinstance(error, StoreError):
-            return error
-        code = getattr(error, "errno", None) or getattr(error, "code", 0)
-        if code in _NO_SPACE:
-            return StoreFullError(
-                f"{self.name}: {os.strerror(code)}: nothing of this transaction has been stored, and nothing else is lost; "
-                "make room on the disk, or remove keys"
-            )
-        if isinstance(error, lmdb.MapFullError):
-            return StoreFullError(
-                f"{self.name}: it has reached its max_size of {self.options.max_size:,} bytes: nothing of this transaction has been "
-                "stored, and nothing else is lost; remove keys, or set a higher max_size"
-            )
-        if isinstance(error, lmdb.ReadersFullError):
-            return StoreError(f"{self.name}: {_MAX_READERS} transactions read it at the same time: end some")
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return StoreError(
-                f"{self.name}: {os.strerror(code)}: this user must be able to write there, or name another place"
-            )
-        if isinstance(
-            error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
-        ):
-            return StoreError(f"{self.name}: it is damaged, or no store: {error}; load a dump into a new one")
-        return StoreError(f"{self.name}: {error}")
+        return explain(error, self.path, self.options.max_size)

@@ -120,7 +120,7 @@ class LmdbStore(Store):
 
     def expire(self) -> int:
         """Remove the keys whose time to live has ended, a thousand in one transaction, and readers of processes that are gone."""
-        self._environment.opened.reader_check()
+        self._environment.check_readers()
         count, more = 0, True
         while more:
             found, more = self._expire_some()
@@ -150,7 +150,7 @@ class LmdbStore(Store):
         environment = self._environment
         with self.transaction(write=False) as transaction:
             records, ends = (transaction.inner.stat(which) for which in (environment.records, environment.ends))
-            about = environment.opened.info()
+            about = environment.info()
         pages = records["branch_pages"] + records["leaf_pages"] + records["overflow_pages"]
         return {
             "keys": records["entries"],

@@ -93,16 +93,20 @@ class LmdbTransaction(PendingTransaction):
                 environment.changed.notify_all()
 
     def _commit(self, pending: dict[bytes, bytes | None]) -> None:
+        removing, turned = not any(pending.values()), False
         while True:
             number = self._inner.id()
             try:
                 self._apply(pending)
                 self._inner.commit()
-                return
+                break
             except lmdb.MapFullError as error:
                 self._end()
-                if not self._environment.larger(removing=not any(pending.values())):
-                    raise self._environment.explain(error) from error
+                if not self._environment.larger(removing=removing):
+                    if turned:
+                        raise self._environment.explain(error) from error
+                    turned = True
+                    number = number + 1 if self._environment.turn() == number else 0
             except lmdb.Error as error:
                 raise self._environment.explain(error) from error
             self._begin()
@@ -111,6 +115,9 @@ class LmdbTransaction(PendingTransaction):
                     f"{self._name}: another process wrote while room was made for this transaction, of which nothing has been stored: "
                     "do it again"
                 )
+        if removing:
+            self._end()
+            self._environment.leave_reserve()
 
     def _apply(self, pending: dict[bytes, bytes | None]) -> None:
         """Write into LMDB's transaction; what goes wrong here leaves nothing behind, as it is never committed."""

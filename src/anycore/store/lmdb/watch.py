@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import lmdb
-
 from anycore.store.base import Change, Watch
 from anycore.store.errors import StoreError
 from anycore.store.lmdb.changes import number, read
@@ -60,10 +58,7 @@ class LmdbWatch(Watch):
                     self._environment.changed.wait(left)
 
     def _state(self) -> int:
-        try:
-            return self._environment.opened.info()["last_txnid"]
-        except lmdb.Error as error:
-            raise self._environment.explain(error) from error
+        return self._environment.info()["last_txnid"]
 
     def _look(self) -> list[Change]:
         with self._reading() as transaction:
