@@ -10,10 +10,8 @@ import logging
 import os
 import select
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
@@ -46,6 +44,7 @@ from anycore.cores.prefork_messages import (
 from anycore.cores.topics import Answer
 from anycore.cores.workers import Workers
 from anycore.kernel.tally import Totals
+from anycore.kernel.whereabouts import whereabouts
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +61,6 @@ GRACE_SECONDS: Final = 5.0
 """How long a worker may take to end beyond the time that its calls have."""
 _HANDLERS: Final = 16
 _CHUNK: Final = 1 << 16
-_FRAMES_SHOWN: Final = 3
 _SLACK: Final = 1.0  # seconds that the supervisor gets to say that others were too slow
 
 
@@ -85,7 +83,7 @@ class Worker:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Future[Any]] = {}
         self._started = threading.Event()
-        self._serves = threading.current_thread()
+        self._serves = threading.get_ident()
         self._to_stop: deque[Stop] = deque()
         self._waker, self._woken = os.pipe()
         self._leaving = False
@@ -249,7 +247,7 @@ class Worker:
             self.inner.ping(self._pong)
         elif not self._complained and now - self._asked > self._core.options.watchdog_time / 2:
             self._complained = True
-            self._send(Stuck(_whereabouts(self._serves)))
+            self._send(Stuck(whereabouts(self._serves)))
 
     def _pong(self) -> None:
         self._answered = True
@@ -281,15 +279,6 @@ BLOCKED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 def report_of(answer: Answer) -> Report | None:
     """Return the `Report` that a worker has answered; None when it has not."""
     return None if answer.error else msgspec.convert(answer.value, Report)
-
-
-def _whereabouts(thread: threading.Thread) -> str:
-    """Say what a thread does, innermost first."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - there is no other way to look at another thread
-    if frame is None:
-        return ""
-    found = traceback.extract_stack(frame)[-_FRAMES_SHOWN:]
-    return ", called from ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(found))
 
 
 def _failed(_: Callable[[], None], error: BaseException) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from anycore.server.overdue import Overdue
+
 if TYPE_CHECKING:
     from anycore.server.application import Server
     from anycore.settings.tables import Settings
@@ -30,7 +32,7 @@ def parts_of(server: Server, settings: Settings) -> list[Part]:
         server: The server.
         settings: Its settings.
     """
-    found: list[Part] = [server.certificates, server.access]
+    found: list[Part] = [server.certificates, server.access, Overdue(settings.limits.call_time)]
     if server.core.number != 0:  # the others are for the whole server, and one process has them
         return found
     if settings.server.reload:

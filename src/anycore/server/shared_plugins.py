@@ -18,7 +18,7 @@ from anycore.server import changes
 from anycore.server.plugins import Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from anycore.dialects.loader import Loaded
     from anycore.kernel.registry import Entry
@@ -51,6 +51,17 @@ class SharedPlugins(Plugins):
         """Import and verify all plugins; see `Plugins.load`."""
         super().load()
         self._versions = {name: _version(loaded.unit) for name, loaded in self._loaded.items()}
+
+    def reconfigure(self, sources: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Serve what other sources and tables say; see `Plugins.reconfigure`. In a process that does not serve, make it known only."""
+        before = [entry.plugin.name for loaded in self._loaded.values() for entry in loaded.entries]
+        found = super().reconfigure(sources, settings)
+        with self._lock:
+            self._versions = {name: _version(loaded.unit) for name, loaded in self._loaded.items()}
+            if not self._serving and self._registry.entries:
+                entries = [entry for loaded in self._loaded.values() for entry in loaded.entries]
+                self._registry.commit(entries, without=before)
+        return found
 
     def enlist(self, others: Iterable[Entry] = ()) -> None:
         """Make the plugins known, without starting them, in a process that does not serve but makes others that do.
