@@ -110,6 +110,7 @@ OTHERS = {
     "authentication.chain": (("token", "unix"), "token,unix"),
     "authentication.password_file": ("c.pem", "c.pem"),
     "listen.authenticator": ("doors:knock", "doors:knock"),
+    "authentication.machine_password": ("$argon2id$", "$argon2id$"),
     "authentication.certificate_name": ("subject", "subject"),
     "authentication.proxies": (("192.0.2.1", "unix"), "192.0.2.1,unix"),
     "sessions.implicit": ("any", "any"),

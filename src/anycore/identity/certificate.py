@@ -44,9 +44,9 @@ class CertificateAuthenticator(Authenticator):
             read, identity = self._known[der]
         except KeyError:
             read, identity = self._read(der)
-        # TLS has looked at the time as well, but a connection may outlive the certificate that it began with.
-        if not read.not_before <= self._clock() < read.not_after:
-            raise _refusal(f"the certificate of {read.dn} has expired, or is not valid yet; get a new one")
+        reason = read.unusable(self._clock())
+        if reason:
+            raise _refusal(reason)
         return identity
 
     def _read(self, der: bytes) -> tuple[Certificate, Identity]:
@@ -54,9 +54,6 @@ class CertificateAuthenticator(Authenticator):
             read = read_certificate(der)
         except CertificateError as error:
             raise _refusal(str(error)) from error
-        if not read.for_clients:
-            message = f"the certificate of {read.dn} is not meant for clients (its extended key usage has no clientAuth); get one"
-            raise _refusal(message)
         name = read.common_name if self._named_by == "common_name" else ""
         if self._named_by in ("dns", "email", "uri"):
             name = read.first(self._named_by)

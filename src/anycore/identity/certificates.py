@@ -60,6 +60,20 @@ class Certificate(msgspec.Struct, frozen=True):
         """Return the first name of a kind, such as `dns`, without the kind; an empty string when there is none."""
         return next((name.partition(":")[2] for name in self.names if name.startswith(f"{kind}:")), "")
 
+    def unusable(self, now: float) -> str:
+        """Return why it shows nobody's identity at a time, or an empty string.
+
+        TLS has looked at the time as well, but a connection may outlive the certificate that it began with.
+
+        Args:
+            now: The time in seconds since 1970.
+        """
+        if not self.not_before <= now < self.not_after:
+            return f"the certificate of {self.dn} has expired, or is not valid yet; get a new one"
+        if not self.for_clients:
+            return f"the certificate of {self.dn} is not meant for clients (its extended key usage has no clientAuth); get one that is"
+        return ""
+
 
 @lru_cache(maxsize=_REMEMBERED)
 def read_certificate(der: bytes) -> Certificate:
@@ -92,7 +106,13 @@ def read_certificate(der: bytes) -> Certificate:
                 one in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE) for one in purposes
             ),
         )
-    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (
+        ValueError,
+        TypeError,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         message = f"the certificate cannot be understood: {error}"
         raise CertificateError(message) from error
 

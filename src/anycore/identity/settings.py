@@ -22,6 +22,7 @@ class AuthenticationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
         checks: Passwords that are checked at once; each takes 64 MiB and a core while it is.
         attempts: Failed attempts of one address that cost nothing; those after them make it wait. 0 to let everybody guess.
         longest_wait: Seconds that an address or a user waits at most after failed attempts.
+        machine_password: An argon2id hash of the password that every machine may use besides its own, as in a line of a password file.
         proxies: Addresses and networks of proxies that may say who called them; unix for those that come by a Unix socket.
         proxy_user: Header field in which a proxy gives the caller's name.
         proxy_groups: Header field in which a proxy gives the caller's groups, with commas between them.
@@ -36,6 +37,7 @@ class AuthenticationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     checks: int = 2
     attempts: int = 5
     longest_wait: float = 60.0
+    machine_password: Annotated[str, Meta(examples=["$argon2id$..."])] = ""
     proxies: Annotated[tuple[str, ...], Meta(examples=["192.0.2.7"])] = ()
     proxy_user: Annotated[str, Meta(examples=["X-Remote-User"])] = ""
     proxy_groups: Annotated[str, Meta(examples=["X-Remote-Groups"])] = ""

@@ -187,6 +187,23 @@ def _anonymous(parts: Parts) -> Authenticator:  # noqa: ARG001 - as the others
     return AnonymousAuthenticator()
 
 
+def _machine(parts: Parts) -> Authenticator:
+    from anycore.identity.hashing import Checker
+    from anycore.identity.machine import MachineAuthenticator
+    from anycore.identity.machines import KeptMachines
+
+    table = parts.settings.authentication
+    kept = KeptMachines(parts.open_store)
+    return MachineAuthenticator(
+        kept,
+        kept.completed,
+        parts.throttle,
+        password=table.machine_password,
+        checker=Checker(table.checks),
+        cache_time=table.cache_time,
+    )
+
+
 def _plugin(parts: Parts) -> Authenticator:
     return PluginAuthenticators(parts.registry)
 
@@ -232,6 +249,7 @@ BUILDERS: Final[dict[str, Callable[[Parts], Authenticator | None]]] = {
     "password": _password,
     "unix": _unix,
     "proxy": _proxy,
+    "machine": _machine,
     "plugin": _plugin,
     "anonymous": _anonymous,
 }

@@ -65,6 +65,8 @@ def check_authentication(settings: Settings, origins: Mapping[str, Origin], prob
         refuse("password_file", f"there is no file {table.password_file}; make it with `anycore passwd FILE USER`")
     if table.password_file and "password" not in table.chain:
         refuse("password_file", "nobody reads it, as password is not in the chain; add it there, or remove this")
+    if table.machine_password and not table.machine_password.startswith("$argon2id$"):
+        refuse("machine_password", "this is no argon2id hash; copy one from a password file made with `anycore passwd`")
     if not _REALM.match(table.realm):
         refuse("realm", f"{shown(table.realm)} cannot be sent; use printable ASCII without quotes and backslashes")
     _check_proxies(settings, refuse)
