@@ -175,7 +175,7 @@ def test_an_exception_becomes_a_fault_and_is_logged_with_its_place(
     assert fault.data is None
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage() == f"call {call.number}: kit.fail from memory failed"
+    assert record.getMessage() == f"call {call.id}: kit.fail from memory failed"
     assert "raise ValueError(message)" in caplog.text
     assert counts(kernel, "kit.fail") == (1, 1, 0)
 

@@ -228,8 +228,10 @@ def test_the_servers_own_policies_come_before_those_of_plugins() -> None:
     kernel.door.guard([Rule("own", NO)])
     assert not kernel.decide(Call("heat")).allowed
     assert rule.asked == []
+    assert not kernel.door.alone
 
     kernel.door.guard([Rule("own", NO_OPINION)], nobody)
     assert kernel.decide(Call("heat")).allowed
     kernel.registry.commit([], without=["rule"])
+    assert kernel.door.alone
     assert not kernel.decide(Call("heat")).allowed

@@ -44,6 +44,14 @@ class Door:
         self._asked = found = (entries, policies, tuple(policy for policy in policies if policy.by_address))
         return found
 
+    @property
+    def alone(self) -> bool:
+        """Whether no plugin has a policy, so that only the server's own are asked."""
+        asked = self._asked
+        if asked[0] is not self._registry.entries:
+            asked = self._look()
+        return len(asked[1]) == len(self._own)
+
     def admit(self, peer: Peer, name: str) -> Decision | None:
         """Ask, before it is known who calls, what the address alone decides.
 

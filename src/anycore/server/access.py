@@ -13,7 +13,7 @@ from anycore.access.matcher import Matcher
 from anycore.access.model import AccessError
 from anycore.kernel.authentication import Authenticator
 from anycore.kernel.call import ANONYMOUS
-from anycore.kernel.policy import AccessPolicy, anybody, by_default, nobody
+from anycore.kernel.policy import anybody, by_default, nobody
 from anycore.server.errors import StartupError
 from anycore.settings.access import sources_of
 
@@ -103,7 +103,7 @@ class Access:
 
     def turns_away(self, peer: Peer) -> bool:
         """Tell whether nobody at an address may do anything. Plugins with policies of their own are not passed over."""
-        return not self._kernel.registry.plugins_with(AccessPolicy) and self.matcher.turns_away(peer)  # type: ignore[type-abstract]
+        return self.matcher.turns_away(peer) and self._kernel.door.alone
 
     def reload(self) -> bool:
         """Read the files again. Wrong ones leave the old rules in force; the log says why.
