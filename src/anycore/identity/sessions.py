@@ -157,8 +157,10 @@ class Sessions:
         """
         bounds = self.settings
         with self._store().transaction() as transaction:
-            self._count_challenge(transaction, session.address, bounds.challenges_per_address)
-            self._count_challenge(transaction, "", bounds.challenges)
+            self._count_challenge(
+                transaction, f"from {session.address or 'this machine'}", bounds.challenges_per_address
+            )
+            self._count_challenge(transaction, "in all", bounds.challenges)
             key = b"challenge/" + session.proof
             transaction.put(key, self._encode(session), ttl=max(bounds.challenge_time, _SHORTEST))
 
@@ -288,11 +290,10 @@ class Sessions:
         transaction.put(_COUNT, b"%d" % max(count - 1, 0))
         return True
 
-    def _count_challenge(self, transaction: Transaction, address: str, most: int) -> None:
+    def _count_challenge(self, transaction: Transaction, where: str, most: int) -> None:
         minute = int(self._clock() // _MINUTE)
-        key = f"rate/{minute}/{address[:100]}".encode()
+        key = f"rate/{minute}/{where[:100]}".encode()
         count = int(transaction.get(key) or b"0")
         if count >= most:
-            where = f"from {address}" if address else "in all"
             raise SessionError(f"{count} challenges were asked for {where} within a minute; try again in the next one")
         transaction.put(key, b"%d" % (count + 1), ttl=2 * _MINUTE)

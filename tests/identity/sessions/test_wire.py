@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anycore.identity.sessions_proxy import read_proxy_info
 from anycore.identity.sessions_rsa import SigningKey, encrypt_for, new_nonce, secret_of
 from anycore.identity.sessions_wire import cookies, is_certainly_name, is_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault
@@ -46,6 +48,30 @@ def test_a_secret_in_each_spelling(secret: bytes, at: int) -> None:
 )
 def test_what_is_no_secret(text: str) -> None:
     assert secret_bytes(text) is None
+
+
+@settings(max_examples=200)
+@given(
+    st.one_of(st.text(), st.from_regex(r"(?i)basic [A-Za-z0-9+/=]*", fullmatch=True)),
+    st.text(alphabet='clarens_username=password;" \t\0ä0'),
+)
+def test_whatever_is_presented_there_is_one_way_to_be_refused(authorization: str, cookie: str) -> None:
+    try:
+        found = presented(Credentials(authorization, cookie))
+    except AuthenticationFault:
+        return
+    if found is not None:
+        assert is_name(found.name)
+        secret_bytes(found.secret)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=40), st.integers(0, 20), st.integers(0, 255))
+def test_whatever_a_proxy_says_of_itself_it_is_read_or_refused(noise: bytes, at: int, byte: int) -> None:
+    good = bytes.fromhex("300f020105300a06082b06010505071501")
+    for der in (noise, good[:at] + bytes([byte]) + good[at + 1 :], good[:at], good + noise):
+        with suppress(ValueError):
+            read_proxy_info(der)
 
 
 def test_names() -> None:
