@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -221,6 +223,15 @@ class Desk:
         if server is not None:
             server.stop()
 
+    def end_daemons(self) -> None:
+        """End servers that went into the background, which a page that went wrong leaves behind: whoever has locked a pid file."""
+        for path in self.folder.rglob("*.pid"):
+            with path.open("rb") as file, contextlib.suppress(ValueError, ProcessLookupError):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.kill(int(file.read()), signal.SIGKILL)
+
 
 def _commands(block: str) -> Iterator[tuple[str, str]]:
     """Take a console block apart into commands and what they print."""
@@ -291,6 +302,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     before = set(sys.modules)
     made = Desk(tmp_path)
     yield made
+    made.end_daemons()
     made.stop()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):

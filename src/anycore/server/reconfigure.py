@@ -77,7 +77,7 @@ def reload_here(server: Server) -> Reloaded:
         wanted = server.reread()
         old = server.settings
         new, later = _keep_fixed(old, wanted)
-        changed = [path for path in differing(old, new) if path.partition(".")[0] not in _IGNORED]
+        changed = sorted(path for path in differing(old, new) if path.partition(".")[0] not in _IGNORED)
         commits = [prepare(server, new) for prepare in server.preparers]
         plugins = _exchange_plugins(server, old, new)
     except (ConfigurationError, StartupError, PluginRefusedError) as error:
