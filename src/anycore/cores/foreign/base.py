@@ -59,6 +59,11 @@ class ForeignCore(Core):
         """Tell whether callers on a listener are asked for certificates."""
         return listener.tls is not None and listener.tls.verify_mode != ssl.CERT_NONE
 
+    def set_limits(self, limits: CoreLimits) -> None:
+        """Keep other limits from now on where we keep them ourselves; see `Core.set_limits`. Those that the server keeps stay as they were."""
+        super().set_limits(limits)
+        self.runner.limits = limits
+
     def listen(self) -> None:
         """Put all sockets into the listening state."""
         for listener in self.listeners:

@@ -36,6 +36,11 @@ class HostedCore(Core):
         self.runner = runner(self.limits)
         self._over = threading.Event()
 
+    def set_limits(self, limits: CoreLimits) -> None:
+        """Keep other limits from now on; see `Core.set_limits`."""
+        super().set_limits(limits)
+        self.runner.limits = limits
+
     def run(self, startup: Callable[[], None] = lambda: None, shutdown: Callable[[], None] = lambda: None) -> None:
         """Start, and wait for the end; see `Core.run`."""
         try:
