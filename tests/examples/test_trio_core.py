@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,7 @@ def trio_core() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         before = set(sys.modules)
-        from anycore_trio import TrioCore
-
-        yield TrioCore
+        yield import_module("anycore_trio").TrioCore
         for name in set(sys.modules) - before:
             if name.startswith("anycore_trio"):
                 del sys.modules[name]
