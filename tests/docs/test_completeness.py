@@ -23,7 +23,7 @@ from anycore.wire import faults
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(DOCS).parts)
-NO_SETTINGS = {"ANYCORE_CONFIG", "ANYCORE_CA_PASSPHRASE"}
+NO_SETTINGS = {"ANYCORE_CONFIG", "ANYCORE_CA_PASSPHRASE", "ANYCORE_PASSWORD", "ANYCORE_TOKEN"}
 FOREIGN = {"--cacert", "--unix-socket", "--quick"}  # of curl and of the benchmarks
 PEER = re.compile(r"^\s*(?:\$ )?(?:openssl|curl|git|python|pip)\b.*(?:\\\n.*)*", re.MULTILINE)
 

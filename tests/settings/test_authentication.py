@@ -33,7 +33,7 @@ def test_what_makes_no_sense_is_refused_with_its_cure(tmp_path: Path, text: str,
     (tmp_path / "here").touch()
     file = tmp_path / "anycore.toml"
     file.write_text(f"[authentication]\n{text}\n")
-    with pytest.raises(ConfigurationError, match="anycore.toml") as caught:
+    with pytest.raises(ConfigurationError, match=r"anycore\.toml") as caught:
         load_settings(file=str(file), environment={})
     assert reason in str(caught.value)
 
