@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def test_challenges_need_a_certificate_and_authorities(file: str, tmp_path: Path
 
 def test_files_must_be_there(file: str) -> None:
     for name in ("certificate", "key", "client_ca"):
-        (problem,) = verify(Settings(sessions=SessionSettings(**{name: f"{file}.missing"})))
-
+        missing: dict[str, Any] = {name: f"{file}.missing"}
+        (problem,) = verify(Settings(sessions=SessionSettings(**missing)))
         assert "there is no file" in problem
 
 
