@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anycore.identity.throttle import Throttle
 from anycore.kernel.authentication import AuthenticationFault
@@ -66,10 +70,56 @@ def test_failures_are_forgotten(throttle: Throttle, clock: Any) -> None:
     assert throttle.wait(PEER) == 0
 
 
-def test_the_memory_is_bounded(throttle: Throttle) -> None:
-    for number in range(1000):
+def test_the_memory_is_bounded_and_the_last_failures_stay(throttle: Throttle, clock: Any) -> None:
+    fail(throttle, 5)
+    for number in range(2000):
+        clock.now += 0.001
         fail(throttle, 1, Peer("tcp", f"10.0.{number // 256}.{number % 256}", local=False), f"user{number}")
-    assert len(throttle._addresses) == len(throttle._users) == 100
+        if number % 10 == 0:
+            fail(throttle, 1)
+    assert throttle.wait(PEER) > 0
+    assert len(throttle._addresses._memory) == 100 * 20
+
+
+FORKING = """
+import os
+from anycore.identity.throttle import Throttle
+from anycore.kernel.call import Peer
+
+throttle, peer = Throttle(attempts=3, clock=lambda: 1000.0), Peer("tcp", "192.0.2.1", local=False)
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        throttle.failed(peer, "alice")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+assert throttle.wait(peer) == 2, throttle.wait(peer)
+"""
+
+
+def test_processes_that_are_forked_count_together() -> None:
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("fsw"), st.floats(0, 20)), max_size=60))
+def test_it_counts_as_a_dict_would(steps: list[tuple[int, str, float]]) -> None:
+    now = [0.0]
+    throttle = Throttle(attempts=1, longest=8.0, most=4096, clock=lambda: now[0])
+    users: dict[str, list[float]] = {}
+    for who, what, later in steps:
+        now[0] += later
+        user = f"user{who}"
+        if what == "f":
+            throttle.failed(Peer("tcp", f"10.0.{len(users)}.{who}", local=False), user)
+            before = users.get(user, [])
+            users[user] = [*(before if before and now[0] - before[-1] <= 80 else []), now[0]]
+        elif what == "s":
+            throttle.succeeded(user)
+            users.pop(user, None)
+        failures = users.get(user, [])
+        expected = failures[-1] + min(8.0, 2.0 ** (len(failures) - 5)) - now[0] if len(failures) > 4 else 0.0
+        assert max(0.0, throttle.wait(OTHER, user)) == pytest.approx(max(0.0, expected))
 
 
 def test_a_site_of_ipv6_is_one_address(throttle: Throttle) -> None:
