@@ -71,6 +71,10 @@ class Transaction(abc.ABC):
         Unlike `get`, this counts what nobody can see any more and `Store.expire` has not removed yet. Quotas are kept by it.
         """
 
+    @abc.abstractmethod
+    def sizes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Go through the keys that have a prefix, in their order, with what `taken` says of them."""
+
 
 class Watch(abc.ABC):
     """What is told of changes. Made by `Store.watch`; close it, or use it in a `with` statement."""

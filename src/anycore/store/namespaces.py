@@ -159,6 +159,11 @@ class _NamespaceTransaction(Transaction):
         for key, value in self._inner.scan(self._prefix + prefix, start=self._prefix + start, limit=limit):
             yield key[length:], value
 
+    def sizes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        length = len(self._prefix)
+        for key, size in self._inner.sizes(self._prefix + prefix):
+            yield key[length:], size
+
     def _metered(self) -> dict[_Meter, Usage]:
         """Return the usages to be kept: those of namespaces with a quota, and those that a quota elsewhere has begun."""
         self._usage = {}

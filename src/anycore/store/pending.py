@@ -89,24 +89,32 @@ class PendingTransaction(Transaction):
             self.pending.refuse()
         return record is not None and visible(record, self._clock()) is not None
 
+    def sizes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Go through the keys that have a prefix, with the bytes that their values take."""
+        for key, record in self._seen(prefix, prefix):
+            if record is not None:
+                yield key, size_of(record)
+
     def scan(
         self, prefix: bytes = b"", *, start: bytes = b"", limit: int | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         """Go through the keys that have a prefix."""
-        self.has_read = True
-        first, end = max(prefix, start), after(prefix)
-        added = sorted(key for key in self.pending if key >= first and key.startswith(prefix))
-        stored = self._stored_from(first, end)
         left = -1 if limit is None else limit
         if left == 0:
             return
-        for key, record in self._merged(stored, added) if self.pending else stored:
+        for key, record in self._seen(prefix, max(prefix, start)):
             value = None if record is None else visible(record, self._clock())
             if value is not None:
                 yield key, value
                 left -= 1
                 if left == 0:
                     return
+
+    def _seen(self, prefix: bytes, first: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+        self.has_read = True
+        stored = self._stored_from(first, after(prefix))
+        added = sorted(key for key in self.pending if key >= first and key.startswith(prefix))
+        return self._merged(stored, added) if self.pending else stored
 
     def _merged(
         self, stored: Iterable[tuple[bytes, bytes]], added: list[bytes]

@@ -63,9 +63,9 @@ def write_usage(transaction: Transaction, prefix: bytes, usage: Usage) -> None:
 def count(transaction: Transaction, prefix: bytes) -> Usage:
     """Count what a namespace takes; arguments as in `read_usage`."""
     keys = size = 0
-    for key, value in transaction.scan(prefix):
+    for key, taken in transaction.sizes(prefix):
         keys += 1
-        size += len(key) - len(prefix) + len(value)
+        size += len(key) - len(prefix) + taken
     return Usage(keys, size)
 
 

@@ -71,6 +71,8 @@ def shows_a_transaction_what_it_writes(bench: StoreBench) -> None:
         expect(transaction.get(b"p5") is None and transaction.get(b"p3") == b"newer", "get must see what was written")
         taken = [transaction.taken(key) for key in (b"p1", b"p3", b"p5")]
         expect(taken == [3, 5, None], f"the values take 3, 5 and no bytes, and `taken` says {taken}")
+        sizes = list(transaction.sizes(b"p"))
+        expect(sizes == [(key, len(value)) for key, value in wanted], f"`sizes` must say the same, and says {sizes}")
 
 
 def shows_others_nothing_before_the_end(bench: StoreBench) -> None:

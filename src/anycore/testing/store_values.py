@@ -150,7 +150,10 @@ def keeps_namespaces_apart(bench: StoreBench) -> None:
 def keeps_to_quotas(bench: StoreBench) -> None:
     """A namespace takes no more than its quota, counts what is replaced, removed and ended, and what is there already."""
     whole = bench.store
-    namespace(whole, "n").put(b"a", b"12345")
+    before = namespace(whole, "n")
+    before.put(b"b", b"12345", ttl=1e-6)
+    before.put(b"a", b"12345")
+    bench.until(lambda: before.get(b"b") is None, "a microsecond must pass")
     store = namespace(whole, "n", quota_keys=3, quota_bytes=30)
     store.put(b"b", b"12345", ttl=0.01)
     store.put(b"c", b"12345")
