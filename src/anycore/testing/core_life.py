@@ -125,6 +125,17 @@ def stops_more_than_once(bench: Bench) -> None:
         served.core.stop()
 
 
+def retires(bench: Bench) -> None:
+    """`retire` may be called more than once; `run` returns when the last connection has ended, if not before."""
+    with bench.talking(drain_time=100 * bench.patience) as (served, caller):
+        expect(caller.ask("say hello") == ["hello"], "a peer must be served")
+        served.core.retire()
+        served.core.retire()
+        caller.close()
+        served.join()
+        expect(served.calls == ["startup", "shutdown"], f"it ends as after a stop; the calls: {served.calls}")
+
+
 def ends_silent_connections_when_it_stops(bench: Bench) -> None:
     """Connections that wait for their peers to speak, or to close, do not hold up a stop."""
     limits = {"stop_time": 100 * bench.patience, "linger_time": 100 * bench.patience}
@@ -292,6 +303,7 @@ CHECKS: Final = (
     stops_before_it_runs,
     stops_while_it_starts,
     stops_more_than_once,
+    retires,
     ends_silent_connections_when_it_stops,
     finishes_what_runs_when_it_stops,
     waits_for_messages_under_way_when_it_stops,
