@@ -108,7 +108,7 @@ class SessionAuthenticator(Authenticator):
             return None
         secret = secret_bytes(found.secret)
         if secret is None:
-            return self._beginner(found)
+            return self._beginner(found, peer)
         session = self.sessions.verify(found.name, secret)
         if session is None:
             session = self._begin(found, secret, peer)
@@ -136,12 +136,12 @@ class SessionAuthenticator(Authenticator):
             return False
         return found is not None and found.secret == FIRST_SECRET
 
-    def _beginner(self, found: Presented) -> Identity | None:
+    def _beginner(self, found: Presented, peer: Peer) -> Identity | None:
         """Judge what is no secret: what stands in its place at first, or somebody else's password."""
         if self.sessions.settings.challenge and found.secret.lstrip().startswith(PEM_START):
             return CHALLENGED
         if found.secret == FIRST_SECRET and is_certainly_name(found.name):
-            return BEGINNER
+            return None if peer.certificate else BEGINNER  # whoever has a certificate is known by that
         return self._refuse(found) if found.by_cookie else None
 
     def _begin(self, found: Presented, secret: bytes, peer: Peer) -> Session | None:

@@ -287,6 +287,21 @@ def test_by_the_certificate_of_tls(server: Server, grid: Any) -> None:
     assert server.call("who.am_i", basic=(NAME, secret), peer=local).result == ["session", "Alice", ALICE]
 
 
+def test_over_tls_where_sessions_are_asked_first(
+    grid: Any, trusted: Path, tmp_path: Path, make_sessions: Callable[..., Sessions]
+) -> None:
+    server = start(grid, trusted, tmp_path, make_sessions)
+    chain = server.kernel.authentication
+    assert chain is not None
+    certificate, session, *others = chain.authenticators
+    session = SessionAuthenticator(server.sessions, Throttle(), certificate_first=False)
+    chain.authenticators = (session, certificate, *others)
+    alice = over_tls(grid.person("Alice"))
+    secret = server.call("system.auth2", basic=(NAME, "BROWSER"), peer=alice).result[2]
+    assert server.call("who.am_i", basic=(NAME, secret), peer=alice).result[0] == "session"
+    assert server.call("who.am_i", peer=alice).result[0] == "certificate"
+
+
 def test_without_a_certificate_the_method_says_what_is_missing(server: Server) -> None:
     reply = server.call("system.auth2", basic=(NAME, "BROWSER"))
     assert "system.auth2 needs TLS with a client certificate" in reply.fault
