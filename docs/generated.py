@@ -17,6 +17,7 @@ import click
 from anycore.cli.exits import MEANINGS as EXITS
 from anycore.cli.options import SettingOption
 from anycore.cli.root import COMMANDS, main
+from anycore.cores.foreign.unkept import UNKEPT
 from anycore.kernel.debugging import Debugging
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.method import Method
@@ -142,12 +143,19 @@ def _method(method: Method) -> str:
     return f"`{method.name}{method.signature}`{also}\n: {method.doc}\n"
 
 
+def unkept() -> str:
+    """Return the table of the promises that others' servers do not keep."""
+    rows = [f"| `{core}` | `{check}` | {reason} |" for core, table in UNKEPT.items() for check, reason in table.items()]
+    return "\n".join(["| core | promise | why |", "|---|---|---|", *rows]) + "\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings,
     "commands.md": commands,
     "exit-codes.md": exit_codes,
     "fault-codes.md": fault_codes,
     "server-methods.md": server_methods,
+    "unkept.md": unkept,
 }
 
 

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 
 _PORTS: Final = ("6789", "6790")
-_READY: Final = "Ctrl-C stops it."
+_READY: Final = re.compile(r"Ctrl-C stops it\.|Uvicorn running on .*")
 _SECONDS: Final = 20
 _NOT_RUN: Final = ("make test", "make docs", "make bench", "git ", "pip ")
-_SERVES: Final = ("anycore serve", "make serve")
+_OTHERS: Final = ("uvicorn ",)
+_SERVES: Final = ("anycore serve", "make serve", *_OTHERS)
 _SHOWN: Final = ("text", "none", "sh", "ini")
 _FILE: Final = re.compile(r"[\w./-]+\.\w+\Z")
 _FILE_COMMENT: Final = re.compile(r"# ([\w./-]+\.\w+)\n")
@@ -97,7 +98,7 @@ class Server:
 
     def banner(self) -> str:
         """Return what the server prints until it is ready, or fails to start."""
-        return self.wait(lambda text: text.find(_READY) + len(_READY) if _READY in text else 0)
+        return self.wait(lambda text: next((found.end() for found in _READY.finditer(text)), 0))
 
     def stop(self) -> None:
         """End it as an operator would."""
@@ -192,7 +193,7 @@ class Desk:
 
     def _serve(self, command: str) -> str:
         command = self.real("anycore serve examples/plugins" if command == "make serve" else command)
-        own = "--listen" in command or "ANYCORE_" in command or self._config(command)
+        own = command.startswith(_OTHERS) or "--listen" in command or "ANYCORE_" in command or self._config(command)
         self.stop()
         listen = "" if own else f" --listen http://127.0.0.1:{self._ports['6789']}"
         self.server = Server(command + listen, self.folder, self._environment)
