@@ -108,6 +108,7 @@ class Certificates:
         """Begin to watch, in a thread of its own, and log what ends soon. A listener without TLS needs neither."""
         if not self._watched or self._thread is not None:
             return
+        self.warn()  # here and not in the thread: what is imported for it is then there before anything is forked
         self._over.clear()
         self._thread = threading.Thread(target=self._run, name="anycore-certificates", daemon=True)
         self._thread.start()
@@ -120,7 +121,6 @@ class Certificates:
             self._thread = None
 
     def _run(self) -> None:
-        self.warn()
         while not self._over.wait(self._interval):
             self.look()
             if time.monotonic() - self._noticed >= _DAY:

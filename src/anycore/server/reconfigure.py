@@ -158,7 +158,8 @@ def _exchange_plugins(server: Server, old: Settings, new: Settings) -> list[str]
 
 def prepare_listeners(server: Server, new: Settings) -> Callable[[], None]:
     """Make TLS contexts and sites; connections that are open go on with theirs."""
-    contexts = [tls_context(settings) for settings in new.listen]
+    with server.core.changing():  # a process that is forked meanwhile would wait for ever for the locks of OpenSSL
+        contexts = [tls_context(settings) for settings in new.listen]
 
     def commit() -> None:
         server.settings = new
