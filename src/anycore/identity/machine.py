@@ -10,6 +10,7 @@ from anycore.identity.certificates import CertificateError, read_certificate
 from anycore.identity.hashing import Checker
 from anycore.identity.machines import ROOT, Kind, Machine, plain_address, resolve
 from anycore.identity.remembered import Remembered
+from anycore.identity.shared import Verified
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import Identity
 
@@ -57,7 +58,7 @@ class MachineAuthenticator(Authenticator):
         self._password = password
         self._checker = checker if checker is not None else Checker()
         self._resolver = resolver
-        self._right: Remembered[str] = Remembered(cache_time)
+        self._right = Verified(cache_time)
         self._names: Remembered[str] = Remembered(cache_time)
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
@@ -74,7 +75,7 @@ class MachineAuthenticator(Authenticator):
         kind = self._kind(machine)
         if (method == "cert" and kind != "cert+password") or (kind == "cert" and method != "cert"):
             return True
-        return any(self._right.get(self._digest(hashed, password), _GRACE) for hashed in self._hashes(machine))
+        return any(self._right.left(self._right.digest(hashed, password)) > _GRACE for hashed in self._hashes(machine))
 
     def authenticate(self, peer: Peer, credentials: Credentials) -> Identity | None:
         """Say who calls; see `Authenticator.authenticate`."""
@@ -147,14 +148,14 @@ class MachineAuthenticator(Authenticator):
     def _check_password(self, machine: Machine, peer: Peer, password: str) -> None:
         hashes = self._hashes(machine)
         for hashed in hashes:
-            if self._right.get(self._digest(hashed, password)) is not None:
+            if self._right.left(self._right.digest(hashed, password)) > 0:
                 return
         if not password:
             raise _refusal(machine, "it must send a password")
         self._throttle.check(peer, machine.name)
         for hashed in hashes or ("",):
             if self._checker.check(hashed or None, password):
-                self._right.put(self._digest(hashed, password), machine.name)
+                self._right.add(self._right.digest(hashed, password))
                 self._throttle.succeeded(machine.name)
                 return
         raise _refusal(machine, "its password is wrong")
@@ -163,9 +164,6 @@ class MachineAuthenticator(Authenticator):
         """Return the hashes of the passwords that count; none where it must have one of its own and has not."""
         common = () if machine.secure else (self._password,)
         return tuple(filter(None, (machine.password, *common)))
-
-    def _digest(self, hashed: str, password: str) -> bytes:
-        return self._right.digest(f"{hashed}\n{password}")
 
 
 def _refusal(machine: Machine, reason: str) -> AuthenticationFault:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from anycore.identity.basic import is_basic, read_basic
 from anycore.identity.hashing import Checker
-from anycore.identity.remembered import Remembered
+from anycore.identity.shared import Verified
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import Identity
 
@@ -52,29 +52,38 @@ class PasswordAuthenticator(Authenticator):
         self._file = file
         self._throttle = throttle
         self._checker = checker if checker is not None else Checker()
-        self._right: Remembered[tuple[Identity, tuple[int, ...]]] = Remembered(cache_time)
+        self._right = Verified(cache_time)
+        self._identities: dict[str, tuple[User, Identity]] = {}
         self._under_way: dict[bytes, Future[Identity]] = {}
         self._lock = Lock()
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether `authenticate` would answer at once: where nothing is to be checked, or was just before."""
         given = credentials.authorization
-        if not given or not is_basic(given):
-            return True
-        return self._recall(self._right.digest(given), _GRACE) is not None
+        return not given or not is_basic(given) or self._right.left(self._digest(given)) > _GRACE
 
     def authenticate(self, peer: Peer, credentials: Credentials) -> Identity | None:
         """Say who calls; see `Authenticator.authenticate`."""
         given = credentials.authorization
         if not given or not is_basic(given):
             return None
-        digest = self._right.digest(given)
-        found = self._recall(digest)
-        return found if found is not None else self._find_out(digest, peer, given)
+        digest = self._digest(given)
+        if self._right.left(digest) > 0:
+            user, _ = read_basic(given)
+            known = self._file.users().get(user)
+            if known is not None:
+                return self._identity(known)
+        return self._find_out(digest, peer, given)
 
-    def _recall(self, digest: bytes, longer: float = 0.0) -> Identity | None:
-        found = self._right.get(digest, longer)
-        return found[0] if found is not None and found[1] == self._file.look() else None
+    def _digest(self, given: str) -> bytes:
+        return self._right.digest(given, repr(self._file.look()))
+
+    def _identity(self, user: User) -> Identity:
+        """Return the same identity as long as the user's line is the same."""
+        found = self._identities.get(user.name)
+        if found is None or found[0] is not user:
+            found = self._identities[user.name] = (user, Identity(user.name, "password", frozenset(user.groups)))
+        return found[1]
 
     def _find_out(self, digest: bytes, peer: Peer, given: str) -> Identity:
         """Check credentials once, however many calls present them at the same time."""
@@ -100,15 +109,14 @@ class PasswordAuthenticator(Authenticator):
                 del self._under_way[digest]
 
     def _check(self, digest: bytes, user: str, password: str) -> Identity:
-        stamp, users = self._file.look(), self._file.users()
+        users = self._file.users()
         known = users.get(user)
         if not self._checker.check(known.hash if known is not None else None, password, _typical(users)):
             raise wrong(user)
         assert known is not None
         self._throttle.succeeded(user)
-        identity = Identity(user, "password", frozenset(known.groups))
-        self._right.put(digest, (identity, stamp))
-        return identity
+        self._right.add(digest)
+        return self._identity(known)
 
 
 def wrong(user: str) -> AuthenticationFault:

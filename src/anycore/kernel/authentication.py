@@ -47,6 +47,10 @@ class Authenticator(Role):
     challenge: str = ""
     presented_only: bool = False
 
+    def offers(self) -> tuple[str, ...]:
+        """Return what `WWW-Authenticate` offers of it: its challenge, unless it has several."""
+        return (self.challenge,) if self.challenge else ()
+
     def quick(self, peer: Peer, credentials: Credentials) -> bool:  # noqa: ARG002 - for those that can be slow
         """Tell whether `authenticate` would answer at once. What is slow is asked in a worker thread, and not on an event loop.
 
@@ -105,7 +109,7 @@ class Chain:
     @property
     def challenges(self) -> tuple[str, ...]:
         """What may be presented, each as a value of `WWW-Authenticate`."""
-        return tuple(one.challenge for one in self._all if one.challenge)
+        return tuple(offer for one in self._all for offer in one.offers())
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether `authenticate` would answer at once."""

@@ -229,6 +229,10 @@ class PluginAuthenticators(Authenticator):
             self._found = (entries, found)
         return found
 
+    def offers(self) -> tuple[str, ...]:
+        """Return what they offer together."""
+        return tuple(offer for one in self._all() for offer in one.offers())
+
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether none of them would take time."""
         return all(one.quick(peer, credentials) for one in self._all())
