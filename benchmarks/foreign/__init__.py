@@ -1,0 +1,1 @@
+"""Our own asyncio core beside the same application on others' servers, in one run."""
