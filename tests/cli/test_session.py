@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from anycore.cli.root import main
-from anycore.identity.sessions import Sessions
+from anycore.identity.sessions.kept import Sessions
 from anycore.kernel.call import Identity
 from anycore.store import namespace, open_store
 

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
-from anycore.access.groups import GroupSettings
+from anycore.access.groups.tree import GroupSettings
 from anycore.identity.authority import Wanted
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.identity.throttle import Throttle
 from anycore.kernel.kernel import Kernel

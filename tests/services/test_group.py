@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from anycore.access.groups import GroupSettings
-from anycore.access.groups_lookup import GroupLookup
-from anycore.access.groups_store import Groups
+from anycore.access.groups.lookup import GroupLookup
+from anycore.access.groups.store import Groups
+from anycore.access.groups.tree import GroupSettings
 from anycore.kernel.call import ANONYMOUS, Call, Identity
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.registry import verify

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from anycore.access.groups import GroupSettings
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.access.groups.tree import GroupSettings
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.tables import Settings
 from anycore.settings.verify import verify

@@ -17,8 +17,8 @@ from anycore.cli.store_options import store_of, store_options
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
-    from anycore.access.groups_records import Part
-    from anycore.access.groups_store import Groups
+    from anycore.access.groups.records import Part
+    from anycore.access.groups.store import Groups
 
 
 @click.group(
@@ -197,8 +197,8 @@ def _remove(part: Part, name: str, subjects: tuple[str, ...], config: str | None
 
 @contextlib.contextmanager
 def _groups(config: str | None, store: str | None) -> Iterator[Groups]:
-    from anycore.access.groups import GroupError
-    from anycore.access.groups_store import Groups
+    from anycore.access.groups.store import Groups
+    from anycore.access.groups.tree import GroupError
     from anycore.store import namespace
 
     with store_of(config, store, "groups") as (settings, found):

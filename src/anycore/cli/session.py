@@ -15,8 +15,8 @@ from anycore.cli.store_options import store_of, store_options
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions import Sessions
-    from anycore.identity.sessions_record import Session
+    from anycore.identity.sessions.kept import Sessions
+    from anycore.identity.sessions.record import Session
 
 
 @click.group()
@@ -79,7 +79,7 @@ def end_all(owner: str, config: str | None, store: str | None) -> None:
 
 @contextlib.contextmanager
 def _sessions(config: str | None, store: str | None) -> Iterator[Sessions]:
-    from anycore.identity.sessions import Sessions
+    from anycore.identity.sessions.kept import Sessions
     from anycore.store import namespace
 
     with store_of(config, store, "sessions") as (settings, found):

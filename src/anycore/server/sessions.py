@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anycore.access.groups import GroupError
-from anycore.access.groups_lookup import GroupLookup
-from anycore.access.groups_store import Groups
-from anycore.identity.sessions import Sessions
-from anycore.identity.sessions_login import Login
+from anycore.access.groups.lookup import GroupLookup
+from anycore.access.groups.store import Groups
+from anycore.access.groups.tree import GroupError
+from anycore.identity.sessions.kept import Sessions
+from anycore.identity.sessions.login import Login
 from anycore.kernel.call import NO_CREDENTIALS, Identity, Peer
 from anycore.server.errors import StartupError
 from anycore.services.group import Group
@@ -18,8 +18,8 @@ from anycore.services.login import SystemWithChallenge, SystemWithLogin
 from anycore.store import namespace
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions_authenticator import SessionAuthenticator
-    from anycore.identity.sessions_challenge import Challenger
+    from anycore.identity.sessions.authenticator import SessionAuthenticator
+    from anycore.identity.sessions.challenge import Challenger
     from anycore.identity.throttle import Throttle
     from anycore.services.system import System
     from anycore.settings.tables import Settings
@@ -72,7 +72,7 @@ def session_authenticator(settings: Settings, throttle: Throttle, open_store: Op
         throttle: Says who has failed too often to be heard.
         open_store: Returns the store.
     """
-    from anycore.identity.sessions_authenticator import SessionAuthenticator
+    from anycore.identity.sessions.authenticator import SessionAuthenticator
 
     chain = settings.authentication.chain
     first = "certificate" in chain and chain.index("certificate") < chain.index("session")
@@ -117,7 +117,7 @@ class Accounts:
 
 def _challenger(settings: Settings, sessions: Sessions) -> Challenger:
     from anycore.identity.certificate import CertificateAuthenticator
-    from anycore.identity.sessions_challenge import ChallengeError, Challenger
+    from anycore.identity.sessions.challenge import ChallengeError, Challenger
 
     if "session" not in settings.authentication.chain:
         raise StartupError('challenge in [sessions] needs sessions; add "session" to chain in [authentication]')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 
-from anycore.access.groups import ROOT, ForbiddenError, GroupError, TooManyError
+from anycore.access.groups.tree import ROOT, ForbiddenError, GroupError, TooManyError
 from anycore.kernel.call import Call
 from anycore.kernel.plugin import Plugin, exposed
 from anycore.wire.faults import ACCESS_DENIED, INVALID_PARAMS, OVERLOADED, Fault
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from anycore.access.groups_store import Groups
+    from anycore.access.groups.store import Groups
     from anycore.kernel.call import Identity
 
     T = TypeVar("T")

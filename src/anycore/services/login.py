@@ -9,8 +9,8 @@ from anycore.kernel.plugin import exposed
 from anycore.services.system import System
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions_challenge import Challenger
-    from anycore.identity.sessions_login import Login
+    from anycore.identity.sessions.challenge import Challenger
+    from anycore.identity.sessions.login import Login
 
 
 class SystemWithLogin(System):

@@ -13,11 +13,11 @@ from typing import Any, Final
 import msgspec
 from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, VarTupleType, type_info
 
-from anycore.access.groups import GroupSettings
+from anycore.access.groups.tree import GroupSettings
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
 from anycore.cores.prefork_options import PreforkOptions
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.tables import (
     AccessSettings,

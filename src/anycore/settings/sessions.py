@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from anycore.access.groups import GroupError, check_subject
+from anycore.access.groups.tree import GroupError, check_subject
 from anycore.settings.origins import default
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from anycore.access.groups import GroupSettings
+from anycore.access.groups.tree import GroupSettings
 from anycore.conversations.site import Limits
 from anycore.cores.base import CoreLimits
 from anycore.cores.prefork_options import PreforkOptions
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
 from anycore.settings.urls import ListenAddress, parse_listen_url
 from anycore.store.settings import StoreSettings

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from anycore.identity.sessions import Sessions
-from anycore.identity.sessions_proxy import PROXY_INFO
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.identity.sessions.kept import Sessions
+from anycore.identity.sessions.proxy import PROXY_INFO
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.store import Store, namespace, open_store
 
 OIDS = {"DC": NameOID.DOMAIN_COMPONENT, "CN": NameOID.COMMON_NAME, "OU": NameOID.ORGANIZATIONAL_UNIT_NAME}

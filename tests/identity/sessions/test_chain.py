@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from anycore.identity.sessions_chain import CertificateRefusedError, read_chain
-from anycore.identity.sessions_proxy import read_proxy_info
-from anycore.identity.sessions_trust import Trust
+from anycore.identity.sessions.chain import CertificateRefusedError, read_chain
+from anycore.identity.sessions.proxy import read_proxy_info
+from anycore.identity.sessions.trust import Trust
 
 HOUR = dt.timedelta(hours=1)
 SERVER_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")

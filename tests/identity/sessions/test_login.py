@@ -22,10 +22,10 @@ from anycore.identity.certificate import CertificateAuthenticator
 from anycore.identity.chain import GuardedChain
 from anycore.identity.password import PasswordAuthenticator
 from anycore.identity.password_file import PasswordFile
-from anycore.identity.sessions import Sessions
-from anycore.identity.sessions_authenticator import SessionAuthenticator
-from anycore.identity.sessions_challenge import ChallengeError, Challenger
-from anycore.identity.sessions_login import Login
+from anycore.identity.sessions.authenticator import SessionAuthenticator
+from anycore.identity.sessions.challenge import ChallengeError, Challenger
+from anycore.identity.sessions.kept import Sessions
+from anycore.identity.sessions.login import Login
 from anycore.identity.throttle import Throttle
 from anycore.kernel.call import NO_CREDENTIALS, Call, Identity, Peer
 from anycore.kernel.incidents import Incidents

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anycore.identity.sessions_proxy import read_proxy_info
-from anycore.identity.sessions_rsa import SigningKey, encrypt_for, new_nonce, secret_of
-from anycore.identity.sessions_wire import cookies, is_certainly_name, is_name, presented, secret_bytes
+from anycore.identity.sessions.proxy import read_proxy_info
+from anycore.identity.sessions.rsa import SigningKey, encrypt_for, new_nonce, secret_of
+from anycore.identity.sessions.wire import cookies, is_certainly_name, is_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault
 from anycore.kernel.call import Credentials
 

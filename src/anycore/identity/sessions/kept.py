@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from anycore.identity.sessions_record import Session, owner_key, session_key
-from anycore.identity.sessions_settings import SessionSettings
+from anycore.identity.sessions.record import Session, owner_key, session_key
+from anycore.identity.sessions.settings import SessionSettings
 from anycore.kernel.call import Identity
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from anycore.identity.sessions import SessionError, Sessions
-from anycore.identity.sessions_record import Session
+from anycore.identity.sessions.kept import SessionError, Sessions
+from anycore.identity.sessions.record import Session
 from anycore.kernel.call import Identity
 from anycore.store import Store
 

@@ -23,7 +23,7 @@ SECRET_BYTES: Final = 20
 PEM_START: Final = "-----BEGIN CERTIFICATE-----"
 
 # The alphabets of hexadecimal and base64 in both its forms, which is what clients spell names in. The server signs a name with its
-# private key (`sessions_rsa`): of these letters no name can be made that is a digest in the form in which certificates and
+# private key (`rsa`): of these letters no name can be made that is a digest in the form in which certificates and
 # TLS hand-shakes are signed (RFC 8017 section 9.2), so the signature is of no use for anything else.
 _NAME: Final = re.compile(r"[A-Za-z0-9+/=_-]{8,128}\Z")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{40}\Z")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.x509.verification import Store
 
 from anycore.identity.authority.reading import certificates, lists, shown
-from anycore.identity.sessions_chain import CertificateRefusedError, Owner, find_owner
+from anycore.identity.sessions.chain import CertificateRefusedError, Owner, find_owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from anycore.access.groups import GroupError, check_name, check_subject, label, lineage, parent_of, single
+from anycore.access.groups.tree import GroupError, check_name, check_subject, label, lineage, parent_of, single
 from anycore.kernel.call import ANONYMOUS, UNIDENTIFIED, Identity
 
 

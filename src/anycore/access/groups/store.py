@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from anycore.access.groups import (
-    ROOT,
-    ForbiddenError,
-    GroupError,
-    GroupSettings,
-    NoGroupError,
-    TooManyError,
-    check_name,
-    check_subject,
-    label,
-    lineage,
-    parent_of,
-    single,
-)
-from anycore.access.groups_records import (
+from anycore.access.groups.records import (
     GENERATION,
     PARTS,
     AuditRecord,
@@ -37,6 +23,20 @@ from anycore.access.groups_records import (
     no_group,
     number_of,
     reverse_key,
+)
+from anycore.access.groups.tree import (
+    ROOT,
+    ForbiddenError,
+    GroupError,
+    GroupSettings,
+    NoGroupError,
+    TooManyError,
+    check_name,
+    check_subject,
+    label,
+    lineage,
+    parent_of,
+    single,
 )
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anycore.access.groups import ForbiddenError, GroupError, GroupSettings, NoGroupError, TooManyError
-from anycore.access.groups_records import Part
-from anycore.access.groups_store import Groups
+from anycore.access.groups.records import Part
+from anycore.access.groups.store import Groups
+from anycore.access.groups.tree import ForbiddenError, GroupError, GroupSettings, NoGroupError, TooManyError
 from anycore.kernel.call import ANONYMOUS, Identity
 from anycore.store import namespace, open_store
 

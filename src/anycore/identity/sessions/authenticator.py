@@ -1,4 +1,4 @@
-"""Sessions as a way to find out who calls: the authenticator. What is kept of them is in `sessions`, how they begin in `sessions_login`."""
+"""Sessions as a way to find out who calls: the authenticator. What is kept of them is in `kept`, how they begin in `login`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anycore.identity.remembered import Remembered
-from anycore.identity.sessions import SessionError
-from anycore.identity.sessions_record import Session
-from anycore.identity.sessions_wire import FIRST_SECRET, PEM_START, is_certainly_name, presented, secret_bytes
+from anycore.identity.sessions.kept import SessionError
+from anycore.identity.sessions.record import Session
+from anycore.identity.sessions.wire import FIRST_SECRET, PEM_START, is_certainly_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import Identity
 from anycore.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from anycore.identity.sessions import Sessions
-    from anycore.identity.sessions_wire import Presented
+    from anycore.identity.sessions.kept import Sessions
+    from anycore.identity.sessions.wire import Presented
     from anycore.identity.throttle import Throttle
     from anycore.kernel.call import Credentials, Peer
 

@@ -7,8 +7,8 @@ import secrets
 import ssl
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from anycore.identity.sessions import SessionError
-from anycore.identity.sessions_wire import FIRST_SECRET, SECRET_BYTES, cookies, is_name, presented, secret_bytes
+from anycore.identity.sessions.kept import SessionError
+from anycore.identity.sessions.wire import FIRST_SECRET, SECRET_BYTES, cookies, is_name, presented, secret_bytes
 from anycore.kernel.authentication import AuthenticationFault
 from anycore.store.errors import StoreError
 from anycore.wire.faults import INVALID_PARAMS, OVERLOADED, Fault
@@ -16,8 +16,8 @@ from anycore.wire.faults import INVALID_PARAMS, OVERLOADED, Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anycore.identity.sessions import Sessions
-    from anycore.identity.sessions_wire import Presented
+    from anycore.identity.sessions.kept import Sessions
+    from anycore.identity.sessions.wire import Presented
     from anycore.kernel.call import Call, Credentials, Identity, Peer
 
 _BY_CERTIFICATE: Final = ("certificate", "proxy")

@@ -1,4 +1,4 @@
-"""What is kept of a group, a member and a change, and under which keys. What is done with it is in `groups_store`.
+"""What is kept of a group, a member and a change, and under which keys. What is done with it is in `store`.
 
 Keys of the namespace, with H for a hash of a subject, as subjects may be longer than keys:
 

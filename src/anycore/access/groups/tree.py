@@ -1,4 +1,4 @@
-"""Virtual organisations: what a tree of groups is, what its names and members may be. How it is kept lives in `groups_store`.
+"""Virtual organisations: what a tree of groups is, what its names and members may be. How it is kept lives in `store`.
 
 A group has a dotted name, as in `physics.muons`, which is below `physics`. Who is a member of a group is a member of all below it.
 Who administers a group may change it and all below it; to create and to delete a group is to change the one above it. The

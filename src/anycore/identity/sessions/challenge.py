@@ -14,19 +14,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from anycore.identity.authority.reading import certificates
-from anycore.identity.sessions import SessionError
-from anycore.identity.sessions_chain import CertificateRefusedError, read_chain
-from anycore.identity.sessions_rsa import SigningKey, base64_text, encrypt_for, new_nonce, secret_of
-from anycore.identity.sessions_trust import Trust
-from anycore.identity.sessions_wire import PEM_START, is_name, presented
+from anycore.identity.sessions.chain import CertificateRefusedError, read_chain
+from anycore.identity.sessions.kept import SessionError
+from anycore.identity.sessions.rsa import SigningKey, base64_text, encrypt_for, new_nonce, secret_of
+from anycore.identity.sessions.trust import Trust
+from anycore.identity.sessions.wire import PEM_START, is_name, presented
 from anycore.kernel.authentication import AuthenticationFault
 from anycore.wire.faults import INVALID_PARAMS, OVERLOADED, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anycore.identity.sessions import Sessions
-    from anycore.identity.sessions_settings import SessionSettings
+    from anycore.identity.sessions.kept import Sessions
+    from anycore.identity.sessions.settings import SessionSettings
     from anycore.kernel.call import Call, Identity
 
 

@@ -41,7 +41,7 @@ class SigningKey:
         digest, and recovers with `pkeyutl -verifyrecover`.
 
         Args:
-            text: At most 11 bytes less than the key has. Let nobody choose any bytes that are signed so: see `sessions_wire.is_name`.
+            text: At most 11 bytes less than the key has. Let nobody choose any bytes that are signed so: see `wire.is_name`.
 
         Raises:
             ValueError: When it is longer.

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, VerificationError
 
 from anycore.identity.authority.reading import certificates
-from anycore.identity.sessions_proxy import PROXY_INFO, read_proxy_info
+from anycore.identity.sessions.proxy import PROXY_INFO, read_proxy_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

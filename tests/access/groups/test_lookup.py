@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from anycore.access.groups import GroupSettings
-from anycore.access.groups_lookup import GroupLookup
-from anycore.access.groups_store import Groups
+from anycore.access.groups.lookup import GroupLookup
+from anycore.access.groups.store import Groups
+from anycore.access.groups.tree import GroupSettings
 from anycore.kernel.call import ANONYMOUS, Identity
 from anycore.store import namespace, open_store
 

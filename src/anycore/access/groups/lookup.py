@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from anycore.access.groups_store import Groups
+    from anycore.access.groups.store import Groups
     from anycore.kernel.call import Identity
 
 _LOOKS: Final = 0.25
