@@ -23,6 +23,7 @@ from anycore.rpyc.connecting import connect as rpyc_connect
 from anycore.rpyc.connecting import unix_connect
 from anycore.rpyc.login import LoginError
 from anycore.server.application import Server
+from anycore.server.errors import StartupError
 from anycore.settings.sources import load_settings
 from anycore.wire.faults import AUTHENTICATION_FAILED
 
@@ -250,3 +251,100 @@ def test_a_password_that_is_changed_ends_what_an_rpyc_connection_may_do(server: 
             for _ in range(1000):
                 who.slow()
                 threading.Event().wait(0.05)
+
+
+PLUGIN = """
+from anycore import Identity, Plugin
+from anycore.kernel.authentication import AuthenticationFault, Authenticator
+
+class Badge(Plugin, Authenticator):
+    challenge = 'Badge realm="gate"'
+
+    def quick(self, peer, credentials):
+        return not credentials.authorization
+
+    def authenticate(self, peer, credentials):
+        if not credentials.authorization.startswith("Badge "):
+            return None
+        if credentials.authorization != "Badge 42":
+            raise AuthenticationFault("this badge is not known")
+        return Identity("ada", "badge")
+"""
+
+
+def test_a_plugin_may_know_callers(tmp_path: Path) -> None:
+    (tmp_path / "badge.py").write_text(PLUGIN)
+    text = """
+        [server]
+        plugins = ["badge.py"]
+        [authentication]
+        chain = ["plugin", "anonymous"]
+        [[listen]]
+        url = "http://127.0.0.1:0"
+        """
+    with serving(text, tmp_path) as server:
+        assert b'["ada","badge",[]]' in ask(server, QUICK, ("Authorization", "Badge 42"))[2]
+        status, headers, _ = ask(server, QUICK, ("Authorization", "Badge 41"))
+        assert status == 401 and headers["www-authenticate"] == ['Badge realm="gate"']
+        assert b"anonymous" in ask(server, QUICK)[2]
+
+
+def test_a_server_may_want_a_name_of_everybody(tmp_path: Path, passwords: Path) -> None:
+    text = f"""
+        [authentication]
+        chain = ["password"]
+        password_file = "{passwords}"
+        [[listen]]
+        url = "http://127.0.0.1:0"
+        [[listen]]
+        url = "rpyc://127.0.0.1:0"
+        """
+    with serving(text, tmp_path) as server:
+        status, headers, body = ask(server, QUICK)
+        assert (
+            status == 401 and headers["www-authenticate"][0].startswith("Basic") and b"present one of: password" in body
+        )
+        assert ask(server, "", method="GET", path="/")[0] == 401
+        assert ask(server, "", method="GET", path="/livez")[0] == 200
+        with rpyc_connect("127.0.0.1", port(server)) as connection:
+            assert connection.root.authenticate("alice", "wonder:land") == "alice"
+            assert connection.root.who.slow() == "alice"
+        assert "authentication-missing" in server.incidents.counts()
+
+
+def test_the_chain_is_made_anew_when_the_settings_change(tmp_path: Path, passwords: Path) -> None:
+    from anycore.server.identity import prepare_identity
+
+    text = '[[listen]]\nurl = "http://127.0.0.1:0"\n'
+    with serving(text, tmp_path) as server:
+        assert ask(server, QUICK, basic("alice", "wonder:land"))[0] == 401
+        (tmp_path / "new.toml").write_text(f'[authentication]\npassword_file = "{passwords}"\n{text}')
+        prepare_identity(server, load_settings(file=str(tmp_path / "new.toml"), environment={}))()
+        assert ask(server, QUICK, basic("alice", "wonder:land"))[0] == 200
+        passwords.write_text("nonsense")
+        (tmp_path / "bad.toml").write_text(f'[authentication]\nrealm = "x"\npassword_file = "{passwords}"\n{text}')
+        with pytest.raises(StartupError, match="expected name:hash"):
+            prepare_identity(server, load_settings(file=str(tmp_path / "bad.toml"), environment={}))
+        assert ask(server, QUICK, basic("alice", "wonder:land"))[0] == 200
+
+
+def test_a_password_is_never_checked_on_the_loop(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anycore.identity import hashing
+
+    threads: list[str] = []
+    verify = hashing.verify_password
+
+    def noted(hashed: str, password: str) -> bool:
+        threads.append(threading.current_thread().name)
+        return verify(hashed, password)
+
+    monkeypatch.setattr(hashing, "verify_password", noted)
+    for name in ("who.quick", "who.slow", "who.later", "who.nothing"):
+        body = QUICK.replace("who.quick", name)
+        ask(server, body, basic("alice", f"wrong for {name}"))
+        ask(server, f"[{body},{body}]", basic("alice", "wrong in a batch"))
+    ask(server, "", basic("alice", "wrong for a page"), method="GET", path="/")
+    assert len(threads) > 3
+    assert not any("MainThread" in name or "loop" in name for name in threads)
+    if server.core.name == "asyncio":
+        assert all("worker" in name for name in threads), threads
