@@ -151,3 +151,20 @@ def test_wrong_rules_are_told(run: Run, command: tuple[str, ...]) -> None:
     result = run(*command)
     assert result.exit_code == Exit.CONFIGURATION
     assert result.stderr.startswith("Error: anycore.toml:1: access.rule[0].allow: 'a b': expected letters")
+
+
+def test_groups_of_the_store_count(run: Run) -> None:
+    Path("anycore.toml").write_text(
+        '[server]\nstore = "lmdb:./var/store"\n[access]\ndefault = "deny"\n[[access.rule]]\nallow = ["a.*"]\nto = ["group:ops"]\n'
+    )
+    assert run("acl", "explain", "user:bob", "a.b").exit_code == Exit.FAULT
+    assert not Path("var").exists()
+    assert run("group", "create", "ops").exit_code == Exit.OK
+    assert run("group", "add-member", "ops", "user:bob").exit_code == Exit.OK
+    result = run("acl", "explain", "user:bob", "a.b")
+    assert result.exit_code == Exit.OK, result.output
+    assert "group:ops" in result.stdout
+    assert run("acl", "explain", "user:eve", "a.b").exit_code == Exit.FAULT
+    Path("expected").write_text("allow user:bob a.b\ndeny user:eve a.b\n")
+    assert run("acl", "test", "expected").exit_code == Exit.OK
+    assert run("acl", "test", "expected", "--store", "lmdb:./elsewhere").exit_code == Exit.FAULT
