@@ -19,6 +19,7 @@ from anycore.cores.foreign.runner import LoopRunner, Runner, ThreadRunner
 from anycore.cores.foreign.wsgi import WsgiApplication
 from anycore.server.application import Server
 from anycore.server.logs import configure
+from anycore.server.pages import site_of
 from anycore.settings.sources import load_settings
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Hosted:
         named = [listener.allowed_hosts for listener in listen if listener.address.protocol == "http"]
         anything = any(hosts is None for hosts in named)
         hosts = tuple(host for hosts in named for host in hosts or ())
-        self._near = self.server.site(None if anything else hosts)
-        self._far = self.server.site(None if anything or not hosts else hosts)
+        self._near = site_of(self.server, None if anything else hosts)
+        self._far = site_of(self.server, None if anything or not hosts else hosts)
 
     @property
     def runner(self) -> Any:
