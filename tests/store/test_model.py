@@ -178,7 +178,7 @@ class _Lmdb(_Machine):
 
 
 _PROFILE = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestMemory = _Memory.TestCase
 TestMemory.settings = _PROFILE

@@ -72,6 +72,10 @@ class Transaction(abc.ABC):
         """
 
     @abc.abstractmethod
+    def ttl(self, key: bytes) -> float | None:
+        """Return how many seconds a key has left to live, or None when it stays, or is not there."""
+
+    @abc.abstractmethod
     def sizes(self, prefix: bytes = b"") -> Iterator[tuple[bytes, int]]:
         """Go through the keys that have a prefix, in their order, with what `taken` says of them."""
 

@@ -132,6 +132,9 @@ class _NamespaceTransaction(Transaction):
     def taken(self, key: bytes) -> int | None:
         return self._inner.taken(self._full(key))
 
+    def ttl(self, key: bytes) -> float | None:
+        return self._inner.ttl(self._full(key))
+
     def put(self, key: bytes, value: bytes, *, ttl: float | None = None) -> None:
         full = self._full(key)
         usage = self._usage if self._usage is not None else self._metered()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from anycore.store.base import Store, Transaction, after, check_key, check_ttl, check_value
 from anycore.store.errors import StoreError
-from anycore.store.records import STAYS, encode_until, size_of, visible
+from anycore.store.records import STAYS, encode_until, end_of, size_of, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +62,13 @@ class PendingTransaction(Transaction):
         """Return how many bytes the value of a key takes."""
         record = self._record(key)
         return None if record is None else size_of(record)
+
+    def ttl(self, key: bytes) -> float | None:
+        """Return how many seconds a key has left to live."""
+        record = self._record(key)
+        end = None if record is None else end_of(record)
+        left = None if end is None else end / 1_000_000 - self._clock()
+        return left if left is not None and left > 0 else None
 
     def put(self, key: bytes, value: bytes, *, ttl: float | None = None) -> None:
         """Give a key a value."""

@@ -74,6 +74,12 @@ def counted(transaction: Transaction) -> list[bytes]:
     return [key[len(_USAGE) :] for key, _ in transaction.scan(_USAGE)]
 
 
+def forget_counts(transaction: Transaction) -> None:
+    """Have all namespaces counted again when that is next needed."""
+    for prefix in counted(transaction):
+        transaction.delete(_USAGE + prefix)
+
+
 def forget_removed(transaction: Transaction, removed: Mapping[bytes, int]) -> None:
     """Subtract keys that a store has removed because their time to live has ended.
 

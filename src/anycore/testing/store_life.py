@@ -21,6 +21,15 @@ def hides_what_has_ended_at_once(bench: StoreBench) -> None:
     store.put(b"short", b"1", ttl=0.5)
     latest = time.time() + 0.5
     store.put(b"long", b"1", ttl=1e6)
+    store.put(b"forever", b"1")
+    with store.transaction(write=False) as transaction:
+        left = [transaction.ttl(key) for key in (b"long", b"forever", b"nowhere")]
+        expect(
+            left[0] is not None and 0 < left[0] <= 1e6,
+            f"`ttl` must say what is left of 1,000,000 seconds, not {left[0]}",
+        )
+        expect(left[1:] == [None, None], f"`ttl` must be None for what stays and for what is not there, not {left[1:]}")
+    store.delete(b"forever")
     while True:
         before, found, after = time.time(), store.get(b"short"), time.time()
         if found is None:

@@ -67,6 +67,11 @@ class LmdbStore(Store):
         self.max_key = _LONGEST
         self.max_value = max_value
 
+    @property
+    def path(self) -> str:
+        """The directory."""
+        return self._environment.path
+
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
         if type(key) is not bytes or not 0 < len(key) <= _LONGEST:

@@ -30,12 +30,13 @@ class LmdbTransaction(PendingTransaction):
         write: Whether it may write.
 
     Attributes:
+        environment: The map.
         stale_ends: Index entries to be removed with it whose record has been replaced.
     """
 
     def __init__(self, store: Store, environment: Environment, clock: Callable[[], float], *, write: bool) -> None:
         super().__init__(store, clock, write=write)
-        self._environment = environment
+        self.environment = environment
         self._write = write
         self._thread = 0
         self._active: list[None] = []
@@ -43,7 +44,7 @@ class LmdbTransaction(PendingTransaction):
         self.stale_ends: list[bytes] = []
 
     def __enter__(self) -> Self:
-        environment = self._environment
+        environment = self.environment
         self._thread = threading.get_ident()
         if self._write:
             environment.hold_write_lock()
@@ -59,8 +60,8 @@ class LmdbTransaction(PendingTransaction):
         return self
 
     def _begin(self) -> None:
-        self._inner = self._environment.start(write=self._write)
-        self._active = self._environment.active
+        self._inner = self.environment.start(write=self._write)
+        self._active = self.environment.active
 
     def _end(self) -> None:
         """Leave LMDB's transaction, undone unless it has been committed."""
@@ -71,7 +72,7 @@ class LmdbTransaction(PendingTransaction):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        environment, pending = self._environment, self.pending
+        environment, pending = self.environment, self.pending
         if self._active is not environment.active:
             raise StoreError(
                 f"{self._name}: the process was forked in a transaction, which is its parent's: leave it alone"
@@ -102,13 +103,13 @@ class LmdbTransaction(PendingTransaction):
                 break
             except lmdb.MapFullError as error:
                 self._end()
-                if not self._environment.larger(removing=removing):
+                if not self.environment.larger(removing=removing):
                     if turned:
-                        raise self._environment.explain(error) from error
+                        raise self.environment.explain(error) from error
                     turned = True
-                    number = number + 1 if self._environment.turn() == number else 0
+                    number = number + 1 if self.environment.turn() == number else 0
             except lmdb.Error as error:
-                raise self._environment.explain(error) from error
+                raise self.environment.explain(error) from error
             self._begin()
             if self.has_read and self._inner.id() != number:
                 raise StoreError(
@@ -117,11 +118,11 @@ class LmdbTransaction(PendingTransaction):
                 )
         if removing:
             self._end()
-            self._environment.leave_reserve()
+            self.environment.leave_reserve()
 
     def _apply(self, pending: dict[bytes, bytes | None]) -> None:
         """Write into LMDB's transaction; what goes wrong here leaves nothing behind, as it is never committed."""
-        inner, environment = self._inner, self._environment
+        inner, environment = self._inner, self.environment
         removed = [key for key, record in pending.items() if record is None]
         ending = [key for key, record in pending.items() if record is not None and record[:1] != STAYS]
         for key in removed + ending:
@@ -148,13 +149,13 @@ class LmdbTransaction(PendingTransaction):
         old = self._inner.get(key)
         end = None if old is None else end_of(old)
         if end is not None:
-            self._inner.delete(index_key(end, key), db=self._environment.ends)
+            self._inner.delete(index_key(end, key), db=self.environment.ends)
 
     def _stored(self, key: bytes) -> bytes | None:
         try:
             found: bytes | None = self.inner.get(key)
         except lmdb.Error as error:
-            raise self._environment.explain(error) from error
+            raise self.environment.explain(error) from error
         return found
 
     def _stored_from(self, first: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
@@ -167,7 +168,7 @@ class LmdbTransaction(PendingTransaction):
                         return
                     yield key, record
         except lmdb.Error as error:
-            raise self._environment.explain(error) from error
+            raise self.environment.explain(error) from error
 
     @property
     def inner(self) -> Any:
@@ -186,7 +187,7 @@ class LmdbTransaction(PendingTransaction):
         Args:
             now: The time, in microseconds since the epoch.
         """
-        with self.inner.cursor(self._environment.ends) as cursor:
+        with self.inner.cursor(self.environment.ends) as cursor:
             for entry in cursor.iternext(keys=True, values=False):
                 if int.from_bytes(entry[:8], "big") > now:
                     return
