@@ -20,7 +20,7 @@ DOCS  := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format types imports docs wheel bench bench-access bench-held bench-restart bench-rpyc lock clean
+.PHONY: help serve test lint format types imports docs wheel bench bench-access bench-held bench-prefork bench-restart bench-rpyc lock clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -60,6 +60,9 @@ bench-access: $(SERVE)  ## Measure what it costs to ask whether a caller may cal
 
 bench-held: $(TEST)  ## Measure what is held under load: idle, hostile and too many peers
 	$(BIN)/python -m benchmarks.held $(ARGS)
+
+bench-prefork: $(SERVE)  ## Measure what several processes give, and what the end of one costs
+	$(BIN)/python -m benchmarks.prefork $(ARGS)
 
 bench-restart: $(TEST)  ## Restart a server under load, and count the calls that fail
 	$(BIN)/python -m benchmarks.restart $(ARGS)

@@ -6,7 +6,6 @@ What happens on one connection lives in `asyncio_connection`.
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import sys
 import time
@@ -19,6 +18,7 @@ from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
 from anycore.cores.greeting import greet_apart
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
+from anycore.cores.sharing import AT_ONCE, MOMENT
 from anycore.cores.workers import Workers
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Job
     from anycore.cores.base import CoreLimits, Listener
 
-_MOMENT: Final = 1e-9
-"""Seconds; the system makes some 60 microseconds of it."""
 _NEVER: Final = 1e6
 """Seconds, eleven days: for time limits of asyncio that cannot be switched off."""
 
@@ -67,7 +65,6 @@ class AsyncioCore(Core):
         self._quiet = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._polls: dict[socket.socket, select.poll] = {}
         self._handshakes: Handshakes[asyncio.Task[None]] = Handshakes(self.limits.handshakes, asyncio.Task.cancel)
         self.workers: Workers[tuple[AsyncioConnection, Job]] = Workers(
             self.limits.workers, lambda item: item[1].run(), lambda item, error: give_up(item[1], error), self._wake
@@ -102,8 +99,8 @@ class AsyncioCore(Core):
             for listener in self.listeners:
                 if listener.greets:
                     others.append(self.loop.create_task(self._accept_greeting(listener)))
-                elif self.shared:
-                    self._share(listener)
+                elif self.share is not None:
+                    self.loop.add_reader(listener.socket, self._heed_listener, listener)
                 else:
                     servers.append(await self._listen(listener))
             await self._leave.wait()
@@ -138,34 +135,36 @@ class AsyncioCore(Core):
         )
         return cast("asyncio.Server", server)
 
-    def _share(self, listener: Listener) -> None:
-        self._polls[listener.socket] = poll = select.poll()
-        poll.register(listener.socket, select.POLLIN)
-        self.loop.add_reader(listener.socket, self._accept_one, listener)
+    def _heed_listener(self, listener: Listener) -> None:
+        """Accept one connection and leave the next one to whichever process comes first. A server of asyncio would take all that wait."""
+        assert self.share is not None
+        if self.share.ahead(len(self.connections) + len(self._arriving)):
+            self.loop.remove_reader(listener.socket)
+            self.loop.call_later(MOMENT, self._accept_after_others, listener)
+        else:
+            self._accept_one(listener)
 
-    def _accept_one(self, listener: Listener) -> None:
-        """Accept one connection and leave the next one to whichever process comes first. A server of asyncio would take all that wait.
-
-        Where more wait, the others get the moment that it takes them to wake up: else the first one awake has taken them all by then.
-        """
+    def _accept_one(self, listener: Listener) -> bool:
         try:
             raw, _ = listener.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):  # another process has been quicker
-            return
+            return False
         except OSError:  # out of descriptors, most likely: let connections end before the next try
             self.loop.remove_reader(listener.socket)
-            self.loop.call_later(0.01, self._accept_again, listener)
-            return
+            self.loop.call_later(0.01, self._accept_after_others, listener)
+            return False
         raw.setblocking(False)
-        if self._polls[listener.socket].poll(0):
-            time.sleep(_MOMENT)
         task = self.loop.create_task(self._welcome(listener, raw))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
+        return True
 
-    def _accept_again(self, listener: Listener) -> None:
+    def _accept_after_others(self, listener: Listener) -> None:
         if not self._leave.is_set():
-            self.loop.add_reader(listener.socket, self._accept_one, listener)
+            self.loop.add_reader(listener.socket, self._heed_listener, listener)
+            for _ in range(AT_ONCE):
+                if not self._accept_one(listener):
+                    break
 
     async def _welcome(self, listener: Listener, raw: socket.socket) -> None:
         await self.loop.connect_accepted_socket(lambda: AsyncioConnection(self, listener), raw)
@@ -173,6 +172,8 @@ class AsyncioCore(Core):
     async def _accept_greeting(self, listener: Listener) -> None:
         """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
         while True:
+            if self.share is not None and self.share.ahead(len(self.connections) + len(self._handshakes)):
+                await asyncio.sleep(MOMENT)
             try:
                 raw, address = await self.loop.sock_accept(listener.socket)
             except OSError:
@@ -255,6 +256,8 @@ class AsyncioCore(Core):
         while True:
             await asyncio.sleep(interval)
             self.tick = now = time.monotonic()
+            if self.share is not None:
+                self.share.tell(len(self.connections))
             for connection in (*self.connections, *self.leaving):
                 limit = connection.limit()
                 if limit and now - connection.since > limit:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from anycore.conversations.base import Conversation, Job
     from anycore.conversations.site import HttpSite
+    from anycore.cores.sharing import Share
     from anycore.kernel.tally import Tally
 
     Greet = Callable[[socket.socket], Identity]
@@ -196,7 +197,8 @@ class Core(abc.ABC):
         ready: Called once, in the process that called `run`, when others have started to serve. Set before `run`; a core that serves in
             the process that called `run` does not call it, as `startup` does.
         retiring: Whether no new connection is accepted, because another server does that now.
-        shared: Whether other processes accept connections on the same sockets: each takes one at a time, then. Set before `run`.
+        share: This process's share of the connections, where others accept on the same sockets; else None. Set before `run`. A core that
+            heeds it takes one connection at a time, and lets others go first while it is ahead.
         tally: Adds up what is counted, for a core that has several processes; None when there is nothing to add up. Set before `run`.
     """
 
@@ -215,7 +217,7 @@ class Core(abc.ABC):
         self.phase_limits = self.limits.of_phases()
         self.tally: Tally | None = None
         self.retiring = False
-        self.shared = False
+        self.share: Share | None = None
 
     def set_limits(self, limits: CoreLimits) -> None:
         """Keep other limits from now on; `workers`, `backlog` and `handshakes` stay as they were. May be called from any thread.

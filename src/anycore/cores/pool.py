@@ -19,6 +19,7 @@ from anycore.cores.base import AT_IN_FLIGHT, Core, Figures
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.pool_connection import AGAIN, ENDED, PoolConnection
+from anycore.cores.sharing import AT_ONCE, MOMENT
 from anycore.cores.turned_away import TurnedAway
 from anycore.cores.workers import Workers
 
@@ -62,6 +63,7 @@ class PoolCore(Core):
         self._overflow = Workers(1, PoolConnection.step_refusing, _failed, self._wake)
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
+        self._put_off: deque[tuple[float, Listener]] = deque()
         self._pings: deque[Callable[[], None]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -101,8 +103,10 @@ class PoolCore(Core):
     def _turn(self) -> None:
         """Wait until something happens, and see to it."""
         watches = self._connections or self._turned_away
-        happened = self._selector.select(self.limits.sweep_interval if watches or self.stopping else None)
+        longest = self.limits.sweep_interval if watches or self.stopping else None
+        happened = self._selector.select(MOMENT if self._put_off else longest)
         self.tick = time.monotonic()
+        self._accept_after_others()
         for key, _ in happened:
             if isinstance(key.data, PoolConnection):
                 self._unwatch(key.data)
@@ -112,7 +116,7 @@ class PoolCore(Core):
             elif key.data is None:
                 self._heed_wake()
             else:
-                self._accept(key.data)
+                self._heed_listener(key.data)
         self._collect()
         if self.tick - self._swept >= self.limits.sweep_interval:
             self._swept = self.tick
@@ -124,20 +128,36 @@ class PoolCore(Core):
         while self._pings:
             self._pings.popleft()()
 
-    def _accept(self, listener: Listener) -> None:
+    def _heed_listener(self, listener: Listener) -> None:
+        if self.share is not None and self.share.ahead(len(self._connections)):
+            self._selector.unregister(listener.socket)
+            self._put_off.append((self.tick, listener))
+        else:
+            self._accept(listener)
+
+    def _accept_after_others(self) -> None:
+        while self._put_off and self.tick - self._put_off[0][0] >= MOMENT:
+            _, listener = self._put_off.popleft()
+            self._selector.register(listener.socket, selectors.EVENT_READ, listener)
+            for _ in range(AT_ONCE):
+                if not self._accept(listener):
+                    break
+
+    def _accept(self, listener: Listener) -> bool:
+        """Accept a connection; return whether there was one."""
         try:
             raw, address = listener.socket.accept()
         except BlockingIOError:  # another process of the server has been quicker
-            return
+            return False
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
-            return
+            return False
         self._accepted += 1
         full = len(self._connections) >= self.limits.connections
         if full or (listener.greets and not self.handshakes.room()):
             self._refused.append(None)
             self._turned_away.refuse(listener, raw, address)
-            return
+            return True
         raw.setblocking(False)
         if raw.family != getattr(socket, "AF_UNIX", None):
             with suppress(OSError):  # the peer has gone already
@@ -150,6 +170,7 @@ class PoolCore(Core):
             self._dispatch(connection)
         else:
             self._watch(connection, selectors.EVENT_READ)  # the peer speaks first (RFC 8446 section 2)
+        return True
 
     def _watch(self, connection: PoolConnection, events: int) -> None:
         connection.watched = events
@@ -193,6 +214,8 @@ class PoolCore(Core):
     def _sweep(self) -> None:
         """End what takes too long."""
         now = self.tick
+        if self.share is not None:
+            self.share.tell(len(self._connections))
         self._turned_away.send_away()
         for connection in self._connections:
             since, limit, phase = connection.waits
@@ -207,8 +230,11 @@ class PoolCore(Core):
                 self._dispatch_watched(connection)
 
     def _close_listeners(self) -> None:
+        put_off = [listener for _, listener in self._put_off]
+        self._put_off.clear()
         for listener in self.listeners:
-            self._selector.unregister(listener.socket)
+            if listener not in put_off:
+                self._selector.unregister(listener.socket)
             listener.socket.close()
 
     def _wind_down(self) -> None:

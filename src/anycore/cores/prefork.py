@@ -71,7 +71,7 @@ class PreforkCore(Core):
         if self.tally is not None:
             self.tally.mark()
         inner = self._inner(self.listeners, self.limits)
-        inner.shared = self._supervisor.count > 1
+        inner.share = self._supervisor.shares.of(number)
         self._worker = Worker(self, inner, channel)
         return self._worker
 

@@ -40,6 +40,7 @@ from anycore.cores.prefork_messages import (
     from_worker,
 )
 from anycore.cores.prefork_worker import BLOCKED, GRACE_SECONDS
+from anycore.cores.sharing import Shares
 from anycore.cores.topics import Answer
 from anycore.kernel.tally import Totals
 
@@ -75,7 +76,7 @@ class Supervisor:
         self._writer.setblocking(False)
         self._posted: deque[Callable[[], None]] = deque()
         self._members: dict[int, Member] = {}
-        self.count = count
+        self.shares = Shares(count)
         self._places = [Place(number) for number in range(count)]
         self.exchange = Exchange(core, self._members, self._places)
         self.not_now = threading.Lock()
@@ -122,6 +123,7 @@ class Supervisor:
         self._selector.close()
         self._reader.close()
         self._writer.close()
+        self.shares.close()
 
     def _close_listeners(self) -> None:
         for listener in self._core.listeners:
@@ -294,6 +296,8 @@ class Supervisor:
         del self._members[member.pid]
         member.close()
         self.exchange.lose(member)
+        if self._places[member.number].member is member:
+            self.shares.leave(member.number)
         place = self._places[member.number]
         current = place.member is member
         if current:

@@ -102,6 +102,8 @@ class Worker:
 
         def begin() -> None:
             startup()
+            if self.inner.share is not None:
+                self.inner.share.tell(0)
             self._started.set()
             self._send(Started())
 
@@ -234,6 +236,8 @@ class Worker:
     def _end(self, *, retire: bool) -> None:
         self._leaving = True
         self._core.retiring = retire
+        if self.inner.share is not None:
+            self.inner.share.leave()
         self.inner.retire() if retire else self.inner.stop()
 
     def _beat(self, now: float) -> None:

@@ -17,6 +17,7 @@ from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
+from anycore.cores.sharing import MOMENT
 from anycore.cores.threaded_connection import ThreadedConnection
 from anycore.cores.turned_away import TurnedAway
 
@@ -123,6 +124,8 @@ class ThreadedCore(Core):
         self._turned_away.send_away(everyone=True)
 
     def _accept_one(self, listener: Listener) -> None:
+        if self.share is not None and self.share.ahead(len(self._connections)):
+            time.sleep(MOMENT)
         try:
             raw, address = listener.socket.accept()
         except BlockingIOError:  # another process of the server has been quicker
@@ -185,6 +188,8 @@ class ThreadedCore(Core):
         interval = self.limits.sweep_interval
         while not self._over.wait(interval):
             self.tick = now = time.monotonic()
+            if self.share is not None:
+                self.share.tell(len(self._connections))
             for connection in self._open():
                 since, limit, phase = connection.waits
                 if limit and now - since > limit:
