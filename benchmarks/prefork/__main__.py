@@ -19,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prefork", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of one worker beside two (default 5)")
     parser.add_argument("--seconds", type=int, default=2, help="seconds of one measurement (default 2)")
+    parser.add_argument("--inner", action="append", choices=INNER, help="only this inner core; repeatable")
     parser.add_argument("--kills", type=int, default=20, help="workers to kill (default 20)")
     parser.add_argument("--only", action="append", choices=["speed", "kills", "sharing"], help="only this; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
@@ -38,7 +39,7 @@ def main() -> int:
         )
         print(f"{options.rounds} rounds of {options.seconds} s; medians\n")
         print(f"{'inner core':12}{'calls/s, 1 worker':>20}{'2 workers':>12}{'ratio':>8}   ratios of the rounds")
-        for inner in INNER:
+        for inner in options.inner or INNER:
             one, two, ratio, ratios = speed.measure(inner, options.rounds, options.seconds)
             print(
                 f"{inner:12}{one:>20,.0f}{two:>12,.0f}{ratio:>8.2f}   {' '.join(f'{r:.2f}' for r in ratios)}",

@@ -15,7 +15,7 @@ from benchmarks.prefork.servers import Prefork
 
 SCRIPT = Path(__file__).with_name("compute.lua")
 CONNECTIONS = 16
-STEPS = 20_000
+STEPS = 200_000
 TRIES = 8
 TICKS = os.sysconf("SC_CLK_TCK")
 OTHERS = 0.1  # of a processor: a round in which other programs have used more is made again
