@@ -126,9 +126,8 @@ class Plugins:
             leaving = [entry.plugin.name for one in old for entry in one.entries]
             if self._serving:
                 self._take_over(fresh, leaving)
-            else:  # where plugins are known, but others serve them
-                known = [name for name in leaving if name in self._registry.entries]
-                self._registry.commit([entry for one in fresh for entry in one.entries], without=known)
+            elif self._registry.entries:  # other processes serve them, and here they are known
+                self._registry.commit([entry for one in fresh for entry in one.entries], without=leaving)
             self._sources, self._settings, self._stamps = tuple(sources), settings, stamps
             self._loaded = {loaded.unit.name: loaded for loaded in fresh}
             if self._serving:

@@ -54,13 +54,9 @@ class SharedPlugins(Plugins):
 
     def reconfigure(self, sources: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Serve what other sources and tables say; see `Plugins.reconfigure`. In a process that does not serve, make it known only."""
-        before = [entry.plugin.name for loaded in self._loaded.values() for entry in loaded.entries]
         found = super().reconfigure(sources, settings)
         with self._lock:
             self._versions = {name: _version(loaded.unit) for name, loaded in self._loaded.items()}
-            if not self._serving and self._registry.entries:
-                entries = [entry for loaded in self._loaded.values() for entry in loaded.entries]
-                self._registry.commit(entries, without=before)
         return found
 
     def enlist(self, others: Iterable[Entry] = ()) -> None:
