@@ -46,9 +46,9 @@ def passwd(
     *,
     keep_password: bool,
 ) -> None:
-    """Set the password of a user in a password file, which is made if there is none.
+    """Set the password of a user in a password file.
 
-    A running server reads the file again when it has changed. The password is asked for; hashes are argon2id.
+    The file is made if there is none. A running server reads it again when it has changed. The password is asked for; hashes are argon2id.
     """
     from anycore.identity.password_file import PasswordFileError
 
