@@ -95,7 +95,7 @@ def launch() -> Launch:
                 yield Banner("".join(lines), process.pid)
             finally:
                 process.terminate()
-                _, log = process.communicate(timeout=20)
+                _, log = process.communicate(timeout=60)
         assert process.returncode == 0, log
         assert "Traceback" not in log, log
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CORES = ["asyncio", "threaded", "pool", "forking", "prefork"]
 FOREIGN = ["uvicorn", "gunicorn", "cheroot"]  # those that speak HTTP only; granian shakes hands by itself
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-PATIENCE = 30.0
+PATIENCE = 50.0
 
 
 class Served:
