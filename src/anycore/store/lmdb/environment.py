@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = b"1"
 _FIRST_SIZE: Final = 1 << 30  # of address space; the file takes what is in it
+_UNCHECKED: Final = 50
 _CLOSING: Final = 5.0
 _MAX_READERS: Final = 1024
 GUARD: Final = "guard"
@@ -55,7 +56,8 @@ class Environment(Gate):
         records: The values by key.
         ends: Which key ends when.
         changes: What the last transactions have changed.
-        changed: Notified when this process has changed something.
+        changed: Notified when this process has changed something, and somebody waits for that.
+        waiting: How many do.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -63,6 +65,8 @@ class Environment(Gate):
         self.path = path
         self.options = options
         self.changed = threading.Condition()
+        self.waiting = 0
+        self._unchecked = 0
         self._lost = ""
         self._quiet_at_fork = True
         self._environment: lmdb.Environment | None = None
@@ -216,7 +220,11 @@ class Environment(Gate):
         self.begin = self._begin_anew if self._environment is None else self._environment.begin
 
     def make_room(self) -> None:
-        """Make the map larger if less than a quarter of it is left, so that hardly a transaction comes to its end."""
+        """Make the map larger now and then if less than a quarter of it is left, so that hardly a transaction comes to its end."""
+        self._unchecked -= 1
+        if self._unchecked > 0:
+            return
+        self._unchecked = _UNCHECKED
         found = self.info()
         size = found["map_size"]
         if size < self.limit and (found["last_pgno"] + 1) * 4096 > size - (size >> 2):
@@ -290,7 +298,7 @@ class Environment(Gate):
     def after_fork_in_child(self) -> None:
         """Leave what belongs to the parent, and open the file again when it is first used."""
         self.open_up()
-        self.changed = threading.Condition()
+        self.changed, self.waiting = threading.Condition(), 0
         if self._quiet_at_fork:
             self._shut()
             self._go_on()

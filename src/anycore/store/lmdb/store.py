@@ -105,15 +105,10 @@ class LmdbStore(Store):
         left = limit
         while left is None or left > 0:
             wanted = _BATCH if left is None else min(left, _BATCH)
-            batch, size = [], 0
             with self.transaction(write=False) as transaction:
-                for item in islice(transaction.scan(prefix, start=start), wanted):
-                    batch.append(item)
-                    size += len(item[1])
-                    if size > _BATCH_BYTES:
-                        break
+                batch = transaction.batch(prefix, max(prefix, start), wanted, _BATCH_BYTES)
             yield from batch
-            if len(batch) < wanted and size <= _BATCH_BYTES:
+            if not batch or (len(batch) < wanted and not transaction.cut_short):
                 return
             left = None if left is None else left - len(batch)
             start = batch[-1][0] + b"\0"

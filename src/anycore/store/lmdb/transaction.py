@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import lmdb
 
+from anycore.store.base import after
 from anycore.store.errors import StoreError
 from anycore.store.lmdb.changes import note
 from anycore.store.pending import PendingTransaction
-from anycore.store.records import STAYS, end_of, index_key
+from anycore.store.records import STAYS, end_of, index_key, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ class LmdbTransaction(PendingTransaction):
     Attributes:
         environment: The map.
         stale_ends: Index entries to be removed with it whose record has been replaced.
+        cut_short: Whether the last batch was cut short for its size.
     """
 
     def __init__(self, store: Store, environment: Environment, clock: Callable[[], float], *, write: bool) -> None:
@@ -42,6 +44,7 @@ class LmdbTransaction(PendingTransaction):
         self._active: list[None] = []
         self._inner: Any = None
         self.stale_ends: list[bytes] = []
+        self.cut_short = False
 
     def __enter__(self) -> Self:
         environment = self.environment
@@ -89,7 +92,7 @@ class LmdbTransaction(PendingTransaction):
             if self._inner is not None:
                 self._end()
             environment.release_write_lock()
-        if kind is None and (pending or self.stale_ends):
+        if environment.waiting:
             with environment.changed:
                 environment.changed.notify_all()
 
@@ -169,6 +172,31 @@ class LmdbTransaction(PendingTransaction):
                     yield key, record
         except lmdb.Error as error:
             raise self.environment.explain(error) from error
+
+    def batch(self, prefix: bytes, first: bytes, limit: int, size: int) -> list[tuple[bytes, bytes]]:
+        """Return what a scan begins with; of a transaction that has written nothing. `cut_short` tells whether it is for its size.
+
+        Args:
+            prefix: What the keys begin with.
+            first: Leave out keys before this one.
+            limit: How many to return at most.
+            size: Bytes of values after which it is enough.
+        """
+        found: list[tuple[bytes, bytes]] = []
+        append, now, self.cut_short = found.append, self._clock(), False
+        for key, record in self._stored_from(first, after(prefix)):
+            if record[0]:
+                value = visible(record, now)
+                if value is None:
+                    continue
+            else:
+                value = record[1:]
+            append((key, value))
+            size -= len(record)
+            if len(found) == limit or size < 0:
+                self.cut_short = size < 0
+                break
+        return found
 
     @property
     def inner(self) -> Any:

@@ -55,7 +55,11 @@ class LmdbWatch(Watch):
                 return changes
             with self._environment.changed:
                 if self._state() == state and not self._closed:
-                    self._environment.changed.wait(left)
+                    self._environment.waiting += 1
+                    try:
+                        self._environment.changed.wait(left)
+                    finally:
+                        self._environment.waiting -= 1
 
     def _state(self) -> int:
         return self._environment.info()["last_txnid"]
