@@ -46,7 +46,8 @@ class Slow(Plugin):
 
 def serve(folder: Path, core: str, *options: str) -> subprocess.Popen[str]:
     (folder / "slow.py").write_text(PLUGIN)
-    command = [sys.executable, "-m", "anycore", "serve", "slow.py", "--core", core, *options]
+    chosen = core if core.startswith("--") else f"--core={core}"
+    command = [sys.executable, "-m", "anycore", "serve", "slow.py", chosen, *options]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -86,6 +87,20 @@ def test_it_finishes_what_runs_and_keeps_the_mode_of_unix_sockets(tmp_path: Path
         finally:
             process.kill()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("core", ["uvicorn", "gunicorn"])
+def test_several_processes_may_run_it(tmp_path: Path, core: str) -> None:
+    options = ("--core=prefork", f"--prefork-inner={core}", "--listen=http://127.0.0.1:0")
+    with serve(tmp_path, *options) as process:
+        try:
+            port = re.search(r"http://127\.0\.0\.1:(\d+)", until(process, "Ctrl-C stops it."))[1]  # type: ignore[index]
+            with connect(f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
+                assert client.slow.nap(0) == 0
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("core", FOREIGN)

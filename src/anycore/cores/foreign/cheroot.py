@@ -60,11 +60,6 @@ class _Pool:
     def idle(self) -> int:
         return self._size - len(self._busy)
 
-    @property
-    def open(self) -> int:
-        """Connections that a thread works for, or that wait for one."""
-        return len(self._busy) + self._queue.qsize()
-
     def start(self) -> None:
         for number in range(1, self._size + 1):
             self._threads.append(threading.Thread(target=self._work, name=f"anycore-cheroot-{number}", daemon=True))
@@ -157,6 +152,7 @@ class _Connection(HTTPConnection):
 
     def close(self) -> None:
         """Close the connection; one that was refused only after its peer has read why."""
+        self.server.alive.discard(self)
         if self.refused:
             self.linger = False
             with suppress(OSError):
@@ -215,6 +211,7 @@ class _Server(Server):
         self.stats["Enabled"] = False
         self.accepted = 0
         self.refused = 0
+        self.alive: set[_Connection] = set()
         self.late = late
 
     def bind(self, *_: Any) -> socket.socket:
@@ -232,7 +229,8 @@ class _Server(Server):
             super().process_conn(conn)
             return
         self.accepted += 1
-        if self.open < self.limits.connections:
+        if len(self.alive) < self.limits.connections:
+            self.alive.add(conn)
             self._connections.put(conn)
         elif self.listener.tls is None and self._unservicable_conns.qsize() < _MAX_REFUSING:
             self.refused += 1
@@ -246,13 +244,6 @@ class _Server(Server):
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Log as everybody else does."""
         _log.log(min(level, logging.WARNING), "cheroot: %s", msg, exc_info=traceback)
-
-    @property
-    def open(self) -> int:
-        """Connections that are open."""
-        manager: Any = getattr(self, "_connections", None)
-        waiting: int = manager._num_connections if manager is not None and self.ready else 0  # noqa: SLF001 - nothing else tells
-        return self.requests.open + waiting
 
 
 class CherootCore(ThreadCore):
@@ -290,7 +281,7 @@ class CherootCore(ThreadCore):
 
     def connections(self) -> tuple[int, int]:
         """Return how many connections are open, and how many were accepted so far."""
-        return sum(server.open for server in self._servers), sum(server.accepted for server in self._servers)
+        return sum(len(server.alive) for server in self._servers), sum(server.accepted for server in self._servers)
 
     def figures(self) -> Figures:
         """Return what was counted so far."""
