@@ -8,6 +8,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SCRIPT = Path(__file__).with_name("compute.lua")
 CONNECTIONS = 16
 STEPS = 200_000
 TRIES = 8
+PATIENCE = 120.0
+LOOK = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 OTHERS = 0.1  # of a processor: a round in which other programs have used more is made again
 
@@ -45,10 +48,21 @@ def measure(inner: str, rounds: int, seconds: int) -> tuple[float, float, float,
 
 def _undisturbed(server: Prefork, seconds: int) -> float | None:
     """Return the rate; None when other programs have used too much of the processors meanwhile."""
+    _wait_for_quiet()
     before = _busy() - _ours(server)
     rate = _rate(server.url, seconds)
     others = _busy() - _ours(server) - before
     return rate if others <= OTHERS * seconds else None
+
+
+def _wait_for_quiet() -> None:
+    """Wait until nothing else works here, for a while at most."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        before = _busy()
+        time.sleep(LOOK)
+        if _busy() - before <= OTHERS * LOOK:
+            return
 
 
 def _busy() -> float:

@@ -166,6 +166,19 @@ def _figures(server: Serving, method: str, figure: str) -> int:
         return int(client.call("system.statistics")[method][figure])
 
 
+def test_what_is_switched_on_one_connection_holds_for_those_that_follow(serve: Callable[..., Serving]) -> None:
+    server = serve("forking")
+    with server.connect() as first:
+        first.call("debug.set", True, "core")
+        assert first.call("debug.state")["core"] is True
+
+        def follows() -> bool:
+            with server.connect() as later:
+                return bool(later.call("debug.state")["core"])
+
+        _until(follows, "a process that is made later must know of it")
+
+
 def test_logs_of_children_have_their_numbers(serve: Callable[..., Serving]) -> None:
     server = serve("forking", "--log-format=json")
     with server.connect() as client:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -27,6 +28,7 @@ from anycore.cores.children import Child, Children, report
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import LoopThread
 from anycore.cores.threaded_connection import ThreadedConnection
+from anycore.cores.topics import encode
 from anycore.cores.turned_away import TurnedAway
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ _KILL_SECONDS: Final = 5.0
 
 
 class _Report(msgspec.Struct, array_like=True):
-    """What a child has counted since its last report."""
+    """What a child has counted, and published, since its last report."""
 
     refused: int
     timed_out: int
     tally: bytes
+    said: list[tuple[str, bytes]] = []
 
 
 class ForkingCore(Core):
@@ -78,6 +81,7 @@ class ForkingCore(Core):
         self._shaken = False
         self._channel: socket.socket
         self._reported = (0, 0)
+        self._said: deque[tuple[str, bytes]] = deque()
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
         most = min(self.limits.handshakes or self.limits.processes, max(1, self.limits.processes // 2))
@@ -257,10 +261,18 @@ class ForkingCore(Core):
         with self._reporting:
             tally = self.tally.take() if self.tally is not None else b""
             counted = (len(self.refused), self._timed_out)
-            found = _Report(counted[0] - self._reported[0], counted[1] - self._reported[1], tally)
+            said = [self._said.popleft() for _ in range(len(self._said))]
+            found = _Report(counted[0] - self._reported[0], counted[1] - self._reported[1], tally, said)
             self._reported = counted
-            if found.refused or found.timed_out or tally:
+            if found.refused or found.timed_out or tally or said:
                 report(channel, msgspec.msgpack.encode(found))
+
+    def publish(self, topic: str, payload: Any = None) -> None:
+        """Say something to this process and to the parent, and thereby to those that it makes later; see `Core.publish`."""
+        super().publish(topic, payload)
+        if self._connection is not None:
+            self._said.append((topic, encode(payload)))
+            self._report(self._channel)
 
     def greeted(self, _: ThreadedConnection) -> None:
         """The TLS hand-shake with the peer is done: tell the parent, by a report of nothing."""
@@ -279,6 +291,8 @@ class ForkingCore(Core):
         self._timed_out += found.timed_out
         if self.tally is not None and found.tally:
             self.tally.add(found.tally)
+        for topic, payload in found.said:
+            self.topics.hear(topic, payload)
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
