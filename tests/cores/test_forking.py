@@ -29,35 +29,9 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*multi-threaded:DeprecationWarning"
 )  # the forking core, beside the callers
 
-ELSEWHERE = {
-    "stops_reading_when_no_input_is_wanted",
-    "runs_async_jobs_on_a_loop",
-    "runs_and_finishes_each_job_once",
-    "runs_follow_up_jobs",
-    "lets_blocking_jobs_hold_up_nobody",
-    "lets_async_jobs_hold_up_nobody",
-    "runs_async_jobs_side_by_side",
-    "queues_blocking_jobs_beyond_its_workers",
-    "survives_peers_that_leave",
-    "tells_a_tcp_peer",
-    "tells_a_unix_peer",
-    "tells_a_tls_peer",
-    "tells_a_tls_peer_without_certificate",
-    "takes_no_stranger_for_local",
-    "ends_work_that_takes_too_long",
-    "lets_work_take_its_time",
-    "answers_after_half_close",
-    "starts_and_ends_in_order",
-    "finishes_what_runs_when_it_stops",
-    "waits_for_messages_under_way_when_it_stops",
-    "cuts_off_what_hangs_when_it_stops",
-    "keeps_figures",
-}
-"""Checks that look into a journal, which is that of another process here: most of these promises are kept by `ThreadedConnection`, which
-passes them in the threaded core. What a process changes about them is tested below."""
-UNKEPT = {"refuses_jobs_over_the_limit"}
-"""Jobs are counted by each process: there is one at a time in each."""
-KEPT = [check for check in CORE_CHECKS if check not in ELSEWHERE | UNKEPT]
+UNKEPT = {"refuses_jobs_over_the_limit", "keeps_figures"}
+"""Jobs are counted by each process: there is one at a time in each, and no other knows of it."""
+KEPT = [check for check in CORE_CHECKS if check not in UNKEPT]
 
 
 class Core(ForkingCore):

@@ -192,6 +192,7 @@ class Core(abc.ABC):
 
     Attributes:
         several: Whether several processes serve. `startup` and `shutdown` are called in each of them, then.
+        forks: Whether conversations are held in other processes than the one that called `run`.
         number: Which of several processes that serve this is, from 0; 0 where there is one. What is to be done once is done where it
             is 0. The process that looks after the others, if there is one, has `SUPERVISOR`, -1, and serves nobody.
         ready: Called once, in the process that called `run`, when others have started to serve. Set before `run`; a core that serves in
@@ -204,6 +205,7 @@ class Core(abc.ABC):
 
     name: str = ""
     several: ClassVar[bool] = False
+    forks: ClassVar[bool] = False
 
     def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
         self.topics = Topics()

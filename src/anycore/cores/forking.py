@@ -64,6 +64,7 @@ class ForkingCore(Core):
     """
 
     name = "forking"
+    forks = True
 
     def __init__(self, listeners: Sequence[Listener], limits: CoreLimits | None = None) -> None:
         super().__init__(listeners, limits)

@@ -45,6 +45,7 @@ class PreforkCore(Core):
 
     name = "prefork"
     several = True
+    forks = True
 
     def __init__(
         self, listeners: Sequence[Listener], limits: CoreLimits | None = None, options: PreforkOptions | None = None

@@ -261,7 +261,7 @@ class Bench:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="anycore-"))
             bound.bind(str(Path(directory) / "socket") if unix else ("127.0.0.1", 0))
             core = self.factory([self.listener(bound, journal, opener, tls)], CoreLimits(**bounds))
-            if core.several:
+            if core.forks:
                 journal.desk = Desk(str(Path(directory) / "desk"))
                 stack.callback(journal.desk.close)
             served = self.served(core, journal, bound.getsockname(), self.patience)
