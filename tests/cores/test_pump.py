@@ -311,6 +311,18 @@ def test_tls_keeps_deadlines() -> None:
         client.close()
 
 
+def test_answers_to_requests_that_came_together_all_go_out_over_tls() -> None:
+    count = 40
+    with tls_pair() as (here, there), serving(there, Root()):
+        here.settimeout(30)
+        codec, decoder = MessageCodec(6), FrameDecoder()
+        here.sendall(b"".join([codec.encode_request(seq, wire.PING, (wire.VALUE, (seq,))) for seq in range(count)]))
+        payloads: list[bytes] = []
+        while len(payloads) < count:
+            payloads += decoder.feed(here.recv(1 << 16))
+        assert [codec.decode(payload).seq for payload in payloads] == list(range(count))
+
+
 @contextmanager
 def raw_peer(root: Any) -> Iterator[tuple[socket.socket, MessageCodec, list[int]]]:
     """Serve a root to a bare socket; yields that, a codec, and the sizes of what the pump writes."""

@@ -20,13 +20,14 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.conversations.base import Phase
+from anycore.cores.pump_outbox import Outbox
 from anycore.cores.pump_stream import TICK, stream_of
 from anycore.kernel.call import Mode
 from anycore.objects.link import Link
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from anycore.conversations.base import Job
     from anycore.conversations.rpyc import RpycConversation
@@ -72,20 +73,19 @@ class Pump(Link):
         self.ended = False
         self._conversation = conversation
         self._run_async = run_async
-        self._stall_seconds = stall_seconds
         self._stream = stream_of(connected)
         self._reading = threading.Lock()
-        self._sending = threading.Lock()
+        self._outbox = Outbox(self._stream, self._has_room, self._read_ahead, stall_seconds)
         self._reader = 0
-        self._outbox: deque[bytes] = deque()
         self._ahead: deque[bytes] = deque()
         self._ready: deque[Job] = deque()
         self._followers: deque[threading.Event] = deque()
         self._workers: set[threading.Thread] = set()
         self._serving: list[None] = []  # an item for each thread that serves, and for each of them that runs a request:
         self._occupied: list[None] = []  # lists rather than numbers, because these grow and shrink in one step
-        self._failure = ""
         self._here = _Here()
+        self._server = 0  # the thread that serves from the beginning to the end, where there is one
+        self._last_words: deque[Callable[[], Any]] = deque()
 
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 after the end."""
@@ -102,51 +102,17 @@ class Pump(Link):
         if self.ended:
             message = f"the connection has ended: {self._conversation.connection.end_reason or 'closed'}"
             raise EOFError(message)
-        self._transmit(data)
+        self._outbox.send(data)
 
-    def _transmit(self, data: bytes) -> None:
-        self._outbox.append(data)
-        self._drain(self._stall_seconds)
+    def _has_room(self) -> bool:
+        return len(self._ahead) * 2**14 < _MAX_AHEAD
 
-    def _drain(self, stall_seconds: float) -> None:
-        outbox = self._outbox
-        while outbox and self._sending.acquire(blocking=False):
-            try:
-                while outbox:
-                    data = outbox.popleft() if len(outbox) == 1 else self._gather()
-                    sent = self._stream.write(data)
-                    if sent < len(data):
-                        self._push(memoryview(data)[sent:], stall_seconds)
-            except OSError as error:
-                # No more than this: it may be a finaliser that sends. Whoever reads, or looks next, finds the end.
-                self._failure = self._failure or f"sending failed: {error}"
-                outbox.clear()
-                self._stream.shut()
-            finally:
-                self._sending.release()
+    def _read_ahead(self, alone: bool) -> None:
+        """Take in what the peer sends, which may be stuck in the same way as the thread that sends here.
 
-    def _gather(self) -> bytes:
-        parts = []
-        while self._outbox:
-            parts.append(self._outbox.popleft())
-        return b"".join(parts)
-
-    def _push(self, rest: memoryview, stall_seconds: float) -> None:
-        """Send what the kernel does not take at once. The peer may be stuck in the same way: so what it sends is taken in meanwhile."""
-        end = time.monotonic() + stall_seconds
-        while rest:
-            able = self._stream.ready(read=len(self._ahead) * 2**14 < _MAX_AHEAD, write=True, seconds=TICK)
-            if able and able[1]:
-                sent = self._stream.write(rest)
-                rest = rest[sent:]
-                if sent:
-                    end = time.monotonic() + stall_seconds
-            if able and able[0]:
-                self._read_ahead(alone=not able[1])
-            if time.monotonic() >= end:
-                raise TimeoutError(f"the peer took in nothing for {stall_seconds:g} seconds")
-
-    def _read_ahead(self, *, alone: bool) -> None:
+        Args:
+            alone: Whether there is nothing else to do.
+        """
         if self._reader == get_ident():
             self._stash()
         elif self._reading.acquire(blocking=False):
@@ -173,11 +139,13 @@ class Pump(Link):
 
     def serve(self) -> None:
         """Read and work until the connection ends."""
+        self._server = get_ident()
         try:
             self._serve()
         finally:
             self._conversation.connection.ended("it is served no longer")
             self.close()
+            self.let_go()
 
     def _serve(self) -> None:
         self._serving.append(None)
@@ -303,10 +271,10 @@ class Pump(Link):
             if data:
                 return True, conversation.feed(data)
         except (OSError, ValueError) as error:
-            conversation.connection.ended(self._failure or f"receiving failed: {error}")
+            conversation.connection.ended(self._outbox.failure or f"receiving failed: {error}")
         else:
-            if self._failure:
-                conversation.connection.ended(self._failure)
+            if self._outbox.failure:
+                conversation.connection.ended(self._outbox.failure)
             else:
                 conversation.eof()
         self.close()
@@ -405,9 +373,8 @@ class Pump(Link):
         self._ready.extend(self._conversation.finish(job))
 
     def _flush(self) -> None:
-        data = self._conversation.take()
-        if data and not self.ended:
-            self._transmit(data)
+        while (data := self._conversation.take()) and not self.ended:
+            self._outbox.send(data)
 
     def _hire(self, job: Job) -> None:
         """Have a job done by a thread of its own."""
@@ -433,13 +400,34 @@ class Pump(Link):
 
     # The end.
 
+    def tell(self, callbacks: Sequence[Callable[[], Any]]) -> None:
+        """Call in the thread that serves, where there is one; see `Link.tell`.
+
+        Who ends a connection from outside, as a server that stops, is not kept by what a service has to do about it.
+        """
+        self._last_words.extend(callbacks)
+        if self._server in (0, get_ident()):
+            self._say_last_words()
+
+    def let_go(self) -> None:
+        """No thread serves any more, or the one that does will not come back: what it was to do about the end is done here."""
+        self._server = 0
+        self._say_last_words()
+
+    def _say_last_words(self) -> None:
+        while self._last_words:
+            try:
+                callback = self._last_words.popleft()
+            except IndexError:
+                return  # another thread took it just now
+            callback()
+
     def close(self) -> None:
         """Close the socket, once; a thread that reads finds out."""
         if not self.ended:
-            data = self._conversation.take()  # an answer may have ended the conversation
-            if data:
-                self._outbox.append(data)
-            self._drain(_CLOSE_SECONDS)
+            while data := self._conversation.take():  # an answer may have ended the conversation
+                self._outbox.add(data)
+            self._outbox.drain(_CLOSE_SECONDS)
             self.ended = True
             self._stream.shut()
         while self._followers:

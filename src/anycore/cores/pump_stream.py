@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from typing import Final
+from typing import ClassVar, Final
 
 TICK: Final = 1.0
 """Seconds after which a read that got nothing returns; the kernel keeps the time, at no cost to reads that get something."""
@@ -24,7 +24,12 @@ class Stream:
 
     Args:
         connected: The socket, connected; it becomes a blocking one.
+
+    Attributes:
+        tls: Whether it speaks TLS.
     """
+
+    tls: ClassVar[bool] = False
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -103,6 +108,8 @@ class TlsStream(Stream):
     Args:
         connected: The socket, its handshake done.
     """
+
+    tls: ClassVar[bool] = True
 
     def __init__(self, connected: ssl.SSLSocket) -> None:
         super().__init__(connected)
