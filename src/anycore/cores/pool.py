@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, Core, Figures
+from anycore.cores.forsaken import forsake
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.pool_connection import AGAIN, ENDED, PoolConnection
@@ -246,6 +247,7 @@ class PoolCore(Core):
         for connection in self._connections:
             connection.abort()
         self._wait(CANCEL_SECONDS)
+        forsake(list(self._connections))
 
     def _wait(self, seconds: float | None) -> None:
         deadline = None if seconds is None else time.monotonic() + seconds

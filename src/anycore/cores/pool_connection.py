@@ -364,6 +364,11 @@ class PoolConnection:
         if self._away is not None:
             self._end()
 
+    def forsake(self) -> None:
+        """The core ends, and the worker with it, in the middle of what it does: a service that is to be told of the end is told here."""
+        if self._conversation is not None and self._pump is not None:
+            self._conversation.eof()
+
     def abort(self) -> None:
         """End the connection under whoever uses it; they find out."""
         self._aborted = True

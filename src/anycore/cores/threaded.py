@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
+from anycore.cores.forsaken import forsake
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
 from anycore.cores.sharing import MOMENT
@@ -183,6 +184,7 @@ class ThreadedCore(Core):
                 connection.abort()
             with self._changed:
                 self._changed.wait_for(lambda: not self._connections, CANCEL_SECONDS)
+            forsake(self._open())
 
     def _sweep(self) -> None:
         interval = self.limits.sweep_interval

@@ -219,6 +219,12 @@ class ThreadedConnection:
         """The server has waited long enough."""
         self._wake(socket.SHUT_RDWR)
 
+    def forsake(self) -> None:
+        """The server ends, and the thread with it, in the middle of what it does: a service that is to be told of the end is told here."""
+        if self.conversation is not None and self._pump is not None:
+            self.conversation.eof()
+            self._pump.let_go()
+
     def _wake(self, how: int) -> None:
         with suppress(OSError):  # closed meanwhile
             # Not SSLSocket.shutdown, which would make the socket a plain one under the thread that uses it.
