@@ -34,24 +34,27 @@ def some(count: int, chance: random.Random) -> Items:
     return items
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return how many seconds something takes."""
-    before = time.perf_counter()
-    work()
-    return time.perf_counter() - before
+Clock = Callable[[], float]
 
 
-def measure(target: Target, items: Items, fresh: Items, single: int) -> dict[str, float]:
+def measure(target: Target, clock: Clock, items: Items, fresh: Items, single: int) -> dict[str, float]:
     """Return the operations a second of a target.
 
     Args:
         target: The target, with nothing in it.
+        clock: Tells the time.
         items: What it has when it is read.
         fresh: What is then added.
         single: How many of them by themselves.
     """
     keys = [key for key, _ in items]
     batches = [items[start : start + 1000] for start in range(0, len(items), 1000)]
+
+    def timed(work: Callable[[], object]) -> float:
+        before = clock()
+        work()
+        return clock() - before
+
     together = timed(lambda: [target.put_together(batch) for batch in batches])
     target.get(keys[:1000])
     get = timed(lambda: target.get(keys))
@@ -68,7 +71,9 @@ def measure(target: Target, items: Items, fresh: Items, single: int) -> dict[str
 Samples = dict[tuple[str, str], list[float]]
 
 
-def run(factories: dict[str, Factory], rounds: int, count: int, single: int, place: str | None) -> Samples:
+def run(
+    factories: dict[str, Factory], clock: Clock, rounds: int, count: int, single: int, place: str | None
+) -> Samples:
     """Measure all targets in each round, in a random order."""
     chance = random.Random(5)
     found: Samples = {}
@@ -78,7 +83,7 @@ def run(factories: dict[str, Factory], rounds: int, count: int, single: int, pla
             with tempfile.TemporaryDirectory(prefix="bench-store-", dir=place) as folder:
                 target = factories[name](Path(folder))
                 try:
-                    for operation, rate in measure(target, items, fresh, single).items():
+                    for operation, rate in measure(target, clock, items, fresh, single).items():
                         found.setdefault((name, operation), []).append(rate)
                 finally:
                     target.close()
@@ -125,13 +130,14 @@ def main() -> int:
     if not available:
         print("dbm.gnu is not in this Python: left out\n", file=sys.stderr)
     reached = True
-    for group, title, factories, count, single in (
-        ("process", "What has been written survives the end of the process", PROCESS, chosen.count, 5_000),
-        ("commit", "What has been written survives the machine losing power", COMMIT, min(chosen.count, 5_000), 200),
+    most = chosen.count
+    for group, title, factories, clock, count, single in (
+        ("process", "the end of the process; seconds of the processor", PROCESS, time.process_time, most, 5_000),
+        ("commit", "the machine losing power; seconds by the clock", COMMIT, time.perf_counter, min(most, 5_000), 200),
     ):
-        print(title)
+        print(f"What has been written survives {title}")
         known = {name: factory for name, factory in factories.items() if available or name != "dbm.gnu"}
-        samples = run(known, chosen.rounds, count, single, chosen.directory)
+        samples = run(known, clock, chosen.rounds, count, single, chosen.directory)
         reached = report(samples, list(known), group) and reached
         print()
     goals = f"goal: raw lmdb at most {GOAL} times as fast for gets and for puts of many together"

@@ -80,5 +80,6 @@ def test_what_is_no_dump_is_refused(lines: list[bytes], said: str) -> None:
 
 def test_a_key_is_split_where_a_namespace_ends() -> None:
     assert split(b"plugin/a\0k\0e") == ("plugin/a", b"k\0e")
+    assert split(b"a\0") == ("", b"a\0")
     assert split(b"no namespace") == ("", b"no namespace")
     assert split(b"a b\0c") == ("", b"a b\0c")

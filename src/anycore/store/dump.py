@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 _BATCH: Final = 1000
-_NAMED: Final = re.compile(rb"([A-Za-z0-9._/:@+-]{1,99})\0", re.DOTALL)
+_NAMED: Final = re.compile(rb"([A-Za-z0-9._/:@+-]{1,99})\0(?=.)", re.DOTALL)
 
 
 class Header(msgspec.Struct, frozen=True, rename={"version": "anycore-store"}, forbid_unknown_fields=True):

@@ -24,6 +24,7 @@ class PendingTransaction(Transaction):
     Attributes:
         pending: What has been written: records by key, None for what is removed.
         has_read: Whether what it writes may rest on what it has read.
+        plain: Whether all that it writes are values that stay.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], *, write: bool) -> None:
@@ -31,6 +32,7 @@ class PendingTransaction(Transaction):
             {} if write else _Refusing(f"{store.name}: this transaction only reads")
         )
         self.has_read = False
+        self.plain = True
         self._name = store.name
         self._clock = clock
         self._max_key = store.max_key
@@ -81,6 +83,7 @@ class PendingTransaction(Transaction):
         ):
             self.pending[key] = STAYS + value
             return
+        self.plain = False
         check_key(key, self._max_key)
         check_value(key, value, self._max_value)
         if ttl is not None:
@@ -91,6 +94,7 @@ class PendingTransaction(Transaction):
         """Remove a key."""
         record = self._record(key)
         if record is not None or key in self.pending:
+            self.plain = False
             self.pending[key] = None
         elif isinstance(self.pending, _Refusing):
             self.pending.refuse()

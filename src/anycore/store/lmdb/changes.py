@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MANY: Final = b"\xff\xff"
 _ENTRIES: Final = 1024
 _LARGEST: Final = 16 * 1024
-_MOST: Final = 1000
+_MOST: Final = 200
 
 
 def number(transaction: Any, log: Any) -> int:

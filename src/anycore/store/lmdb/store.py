@@ -137,6 +137,7 @@ class LmdbStore(Store):
             keys = {key for _, key in entries if key is not None}
             sizes = {key: transaction.taken(key) or 0 for key in keys}
             transaction.pending.update(dict.fromkeys(keys))
+            transaction.plain = False
             transaction.stale_ends.extend(entry for entry, key in entries if key is None)
             forget_removed(transaction, sizes)
         return len(keys), len(entries) == _BATCH

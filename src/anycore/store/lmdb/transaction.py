@@ -11,7 +11,7 @@ from anycore.store.base import after
 from anycore.store.errors import StoreError
 from anycore.store.lmdb.changes import note
 from anycore.store.pending import PendingTransaction
-from anycore.store.records import STAYS, end_of, index_key, visible
+from anycore.store.records import end_of, index_key, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,26 +126,30 @@ class LmdbTransaction(PendingTransaction):
     def _apply(self, pending: dict[bytes, bytes | None]) -> None:
         """Write into LMDB's transaction; what goes wrong here leaves nothing behind, as it is never committed."""
         inner, environment = self._inner, self.environment
-        removed = [key for key, record in pending.items() if record is None]
-        ending = [key for key, record in pending.items() if record is not None and record[:1] != STAYS]
-        for key in removed + ending:
-            self._forget_end(key)
-        for key in removed:
-            inner.delete(key)
-        puts = [item for item in pending.items() if item[1] is not None] if removed else pending.items()
-        if len(pending) == 1 and not removed:
-            inner.put(*next(iter(puts)))
-        else:
+        if not self.plain:
+            self._apply_one_by_one(pending)
+        elif len(pending) == 1:
+            inner.put(*next(iter(pending.items())))
+        elif pending:
             with inner.cursor() as cursor:
-                cursor.putmulti(puts)
-        for key in ending:
-            end = end_of(pending[key] or b"")
-            assert end is not None
-            inner.put(index_key(end, key), b"", db=environment.ends)
+                cursor.putmulti(pending.items())
         for entry in self.stale_ends:
             inner.delete(entry, db=environment.ends)
         if pending:
             note(inner, environment.changes, pending)
+
+    def _apply_one_by_one(self, pending: dict[bytes, bytes | None]) -> None:
+        inner, ends = self._inner, self.environment.ends
+        for key, record in pending.items():
+            end = None if record is None else end_of(record)
+            if record is None or end is not None:
+                self._forget_end(key)
+            if record is None:
+                inner.delete(key)
+                continue
+            inner.put(key, record)
+            if end is not None:
+                inner.put(index_key(end, key), b"", db=ends)
 
     def _forget_end(self, key: bytes) -> None:
         """Remove the index entry of a record that is to go. One that is only replaced by another that stays keeps it until then."""
