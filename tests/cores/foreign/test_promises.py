@@ -13,8 +13,13 @@ from anycore.testing.core import HTTP_CANNOT
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
 )  # what uvloop, gunicorn and cheroot leave to the collector
-SLOW = {("granian", "ends_idle_connections")}
-"""Kept, after five seconds that are granian's own."""
+SLOW = {
+    ("granian", "ends_idle_connections"),
+    ("granian", "sends_away_peers_that_do_not_read"),
+    ("gunicorn", "ends_idle_connections"),
+    ("gunicorn", "lets_work_take_its_time"),
+}
+"""Kept, after seconds that are the server's own."""
 KEPT = [
     (core, check)
     for core in FOREIGN

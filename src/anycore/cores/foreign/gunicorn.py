@@ -37,8 +37,8 @@ _NEVER: Final = 1_000_000
 """Seconds, eleven days: for time limits of gunicorn that cannot be switched off."""
 _LINGER: Final = 0.2
 """How long a connection is kept for a request that may be on its way when the server stops, in seconds; gunicorn's own are 2."""
-_MAX_REFUSING: Final = 64
-"""Connections over the limit that are told so at a time; more are closed without a word."""
+_MAX_LEAVING: Final = 32
+"""Connections at a time whose peers are waited for after the last answer; more are closed at once."""
 
 
 class _Application:
@@ -78,6 +78,11 @@ class _Connection(TConn):
         super().init()
         self.sock.settimeout(limits.receive_time or None)
 
+    def close(self, graceful: bool = False) -> None:
+        """Close the connection; where its peer is waited for, not in the thread that gunicorn has for all of them."""
+        if not (graceful and self._worker.alive and self._worker.linger(self.sock)):
+            super().close()
+
 
 class _Log(Logger):
     """gunicorn's log without handlers of its own."""
@@ -107,8 +112,8 @@ class _Worker(ThreadWorker):
         self._begun = threading.Event()
         self.accepted = 0
         self.refused = 0
-        self.refusing = 0
-        self._leaving = DaemonThreads(1)
+        self.leaving: list[None] = []  # append and pop are atomic; += of a counter is not
+        self._leaving = DaemonThreads(_MAX_LEAVING)
         super().__init__(1, os.getppid(), [listener.socket], _Application(application, limits), 0, config, _Log(config))
         self.max_keepalived = limits.connections  # the limit less the threads, else
 
@@ -150,17 +155,26 @@ class _Worker(ThreadWorker):
 
     def _refuse(self, connected: socket.socket) -> None:
         self.refused += 1
-        if self.listener.tls is not None or self.refusing >= _MAX_REFUSING:  # a hand-shake is work
-            connected.close()
-            return
-        self.refusing += 1
-        with suppress(OSError):
-            write_error(connected, 503, "Service Unavailable", AT_CONNECTIONS)
-        self._leaving.submit(self._close_refused, connected)
+        if self.listener.tls is None:  # a hand-shake is work
+            with suppress(OSError):
+                write_error(connected, 503, "Service Unavailable", AT_CONNECTIONS)
+            if self.linger(connected):
+                return
+        connected.close()
 
-    def _close_refused(self, connected: socket.socket) -> None:
-        close_graceful(connected)
-        self.refusing -= 1
+    def linger(self, connected: socket.socket) -> bool:
+        """Close a connection when its peer has, or in two seconds; tell whether there is room for one more of that kind."""
+        if len(self.leaving) >= _MAX_LEAVING:
+            return False
+        self.leaving.append(None)
+        self._leaving.submit(self._close, connected)
+        return True
+
+    def _close(self, connected: socket.socket) -> None:
+        try:
+            close_graceful(connected)
+        finally:
+            self.leaving.pop()
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Begin or stop to accept; a worker that stops closes its socket at once."""
