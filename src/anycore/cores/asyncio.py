@@ -94,12 +94,10 @@ class AsyncioCore(Core):
 
     async def _serve(self) -> None:
         servers: list[asyncio.Server] = []
-        others = [self.loop.create_task(self._sweep())]
+        sweeper = self.loop.create_task(self._sweep())
         try:
             for listener in self.listeners:
-                if listener.greets:
-                    others.append(self.loop.create_task(self._accept_greeting(listener)))
-                elif self.share is not None:
+                if listener.greets or self.share is not None:
                     self.loop.add_reader(listener.socket, self._heed_listener, listener)
                 else:
                     servers.append(await self._listen(listener))
@@ -114,7 +112,6 @@ class AsyncioCore(Core):
                 server.close()
             if self._arriving:
                 await asyncio.wait(self._arriving)
-            await cancel(set(others[1:]))
             for listener in self.listeners:
                 listener.socket.close()
             if self.retiring:
@@ -122,7 +119,7 @@ class AsyncioCore(Core):
             self.stopping = True
             await cancel({*self._handshakes})
             await self._wind_down()
-            await cancel({others[0], *self._jobs})
+            await cancel({sweeper, *self._jobs})
             self.workers.close()
 
     async def _listen(self, listener: Listener) -> asyncio.Server:
@@ -136,9 +133,13 @@ class AsyncioCore(Core):
         return cast("asyncio.Server", server)
 
     def _heed_listener(self, listener: Listener) -> None:
-        """Accept one connection and leave the next one to whichever process comes first. A server of asyncio would take all that wait."""
-        assert self.share is not None
-        if self.share.ahead(len(self.connections) + len(self._arriving)):
+        """Accept one connection and leave the next one to whichever process comes first. A server of asyncio would take all that wait.
+
+        Nothing is awaited in between: a task that is cancelled when the core stops would lose what it has just accepted.
+        """
+        if self.share is not None and self.share.ahead(
+            len(self.connections) + len(self._arriving) + len(self._handshakes)
+        ):
             self.loop.remove_reader(listener.socket)
             self.loop.call_later(MOMENT, self._accept_after_others, listener)
         else:
@@ -146,7 +147,7 @@ class AsyncioCore(Core):
 
     def _accept_one(self, listener: Listener) -> bool:
         try:
-            raw, _ = listener.socket.accept()
+            raw, address = listener.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):  # another process has been quicker
             return False
         except OSError:  # out of descriptors, most likely: let connections end before the next try
@@ -154,9 +155,12 @@ class AsyncioCore(Core):
             self.loop.call_later(0.01, self._accept_after_others, listener)
             return False
         raw.setblocking(False)
-        task = self.loop.create_task(self._welcome(listener, raw))
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        if listener.greets:
+            self._begin_greeting(listener, raw, address)
+        else:
+            task = self.loop.create_task(self._welcome(listener, raw))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
         return True
 
     def _accept_after_others(self, listener: Listener) -> None:
@@ -169,25 +173,17 @@ class AsyncioCore(Core):
     async def _welcome(self, listener: Listener, raw: socket.socket) -> None:
         await self.loop.connect_accepted_socket(lambda: AsyncioConnection(self, listener), raw)
 
-    async def _accept_greeting(self, listener: Listener) -> None:
-        """Accept connections one by one, so that those in the middle of a hand-shake are counted, timed and ended like others."""
-        while True:
-            if self.share is not None and self.share.ahead(len(self.connections) + len(self._handshakes)):
-                await asyncio.sleep(MOMENT)
-            try:
-                raw, address = await self.loop.sock_accept(listener.socket)
-            except OSError:
-                await asyncio.sleep(0.01)  # out of descriptors, most likely: let connections end before the next try
-                continue
-            full = len(self.connections) + len(self._handshakes) >= self.limits.connections
-            if full or not self._handshakes.room():
-                self.counted.refused += 1
-                raw.close()
-                continue
-            greeting = self._shake_hands if listener.tls is not None else self._greet
-            task = self.loop.create_task(greeting(listener, raw, address))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.done)
+    def _begin_greeting(self, listener: Listener, raw: socket.socket, address: Any) -> None:
+        """Begin a hand-shake, as a task that is counted, timed and ended like a connection."""
+        full = len(self.connections) + len(self._handshakes) >= self.limits.connections
+        if full or not self._handshakes.room():
+            self.counted.refused += 1
+            raw.close()
+            return
+        greeting = self._shake_hands if listener.tls is not None else self._greet
+        task = self.loop.create_task(greeting(listener, raw, address))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.done)
 
     async def _greet(self, listener: Listener, raw: socket.socket, _: Any) -> None:
         seconds = self.limits.handshake_time
@@ -224,6 +220,7 @@ class AsyncioCore(Core):
         """Go on with the connections there are."""
         for connection in self.connections:
             connection.retire()
+        await asyncio.sleep(DRAIN_STEP)  # one that was accepted at the last moment is not among them yet
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain_time or None):
                 while self.connections or self.leaving or self._handshakes or self.last_jobs:
