@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import anycore.conversations.base
+import anycore.conversations.site
 import anycore.cores.base
 import anycore.kernel.call
 import anycore.kernel.method
@@ -29,6 +30,7 @@ vars(anycore.cores.base).update(
     Callable=collections.abc.Callable,
     Peer=anycore.kernel.call.Peer,
     Conversation=anycore.conversations.base.Conversation,
+    HttpSite=anycore.conversations.site.HttpSite,
 )
 
 project = "Anycore"
