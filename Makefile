@@ -20,7 +20,7 @@ DOCS  := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format types imports docs wheel bench bench-access bench-held bench-prefork bench-restart bench-rpyc lock clean
+.PHONY: help serve test lint format types imports docs wheel bench bench-access bench-held bench-prefork bench-restart bench-rpyc bench-store lock clean
 
 help:  ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,6 +69,9 @@ bench-restart: $(TEST)  ## Restart a server under load, and count the calls that
 
 bench-rpyc: $(TEST)  ## Measure RPyC, side by side with rpyc itself
 	$(BIN)/python -m benchmarks.rpyc $(ARGS)
+
+bench-store: $(SERVE)  ## Measure the store, beside raw lmdb, sqlite3 and dbm.gnu
+	$(BIN)/python -m benchmarks.store $(ARGS)
 
 lock: $(UV)  ## Renew requirements/*.lock
 	UV=$(UV) requirements/lock
