@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of one worker beside two (default 5)")
     parser.add_argument("--seconds", type=int, default=2, help="seconds of one measurement (default 2)")
     parser.add_argument("--inner", action="append", choices=INNER, help="only this inner core; repeatable")
-    parser.add_argument("--kills", type=int, default=20, help="workers to kill (default 20)")
+    parser.add_argument("--kills", type=int, default=10, help="workers to kill (default 10)")
     parser.add_argument("--only", action="append", choices=["speed", "kills", "sharing"], help="only this; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()

@@ -18,7 +18,7 @@ from benchmarks.prefork.servers import Prefork
 
 CALLERS = 8
 WORKERS = 2
-PAUSE = 0.5
+PAUSE = 1.2  # longer than a worker counts as young, and is replaced after a while only
 
 
 @dataclass

@@ -70,8 +70,8 @@ def test_young_workers_are_replaced_later_and_later() -> None:
     place = Place(0)
     waits = [place.vacate(100.0, 0.0) for _ in range(14)]
     assert waits[:5] == [0.0, 0.0, 0.1, 0.2, 0.4]
-    assert waits[-1] == 30.0
-    assert place.due == 130.0
+    assert waits[-1] == 10.0
+    assert place.due == 110.0
     assert place.vacate(200.0, YOUNG_SECONDS) == 0.0, "one that has lived is replaced at once"
     assert place.vacate(201.0, 0.0) == 0.0
     assert place.ended == 16

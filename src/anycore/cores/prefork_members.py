@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("anycore.core")
 
-YOUNG_SECONDS: Final = 5.0
+YOUNG_SECONDS: Final = 1.0
 """A worker that ends sooner than this after it began to serve may do so again."""
 _AT_ONCE: Final = 2  # young workers in a row that are replaced without a wait
 _FIRST_WAIT: Final = 0.1
-_LONGEST_WAIT: Final = 30.0
+_LONGEST_WAIT: Final = 10.0
 _CHUNK: Final = 1 << 16
 _BACKLOG: Final = 16 << 20  # bytes that a worker has not taken from its channel before it counts as hung
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import mmap
 from typing import Final
 
-SLACK: Final = 2
+SLACK: Final = 1
 """How many connections more than another process one may have, and an eighth of its own, before it lets others go first."""
-MOMENT: Final = 0.001
+MOMENT: Final = 0.002
 """How long it does so, in seconds. After that it takes a connection, as the others may be busy, or hang."""
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 """How many connections it takes then."""
 _ABSENT: Final = -1
 
