@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         spawn,
         timed,
     )
+    from anycore.rpyc.keeping import keep_alive
     from anycore.rpyc.login import LoginError
+    from anycore.rpyc.reconnecting import Reconnecting
     from anycore.rpyc.service import Service, VoidService, exposed
     from anycore.rpyc.starting import (
         connect_multiprocess,
@@ -54,6 +56,7 @@ __all__ = [
     "DiscoveryError",
     "LoginError",
     "NoAnswerError",
+    "Reconnecting",
     "Service",
     "VoidService",
     "aio",
@@ -72,6 +75,7 @@ __all__ = [
     "connect_thread",
     "discover",
     "exposed",
+    "keep_alive",
     "list_services",
     "restricted",
     "serve_socket",
@@ -93,7 +97,9 @@ _NAMES = {
     "anycore.rpyc.helpers": (
         "BgServingThread", "async_", "buffiter", "by_value", "cancelled", "restricted", "spawn", "timed",
     ),
+    "anycore.rpyc.keeping": ("keep_alive",),
     "anycore.rpyc.login": ("LoginError",),
+    "anycore.rpyc.reconnecting": ("Reconnecting",),
     "anycore.rpyc.service": ("Service", "VoidService", "exposed"),
     "anycore.rpyc.starting": (
         "connect_multiprocess", "connect_subproc", "connect_thread", "serve_socket", "ssh_connect",

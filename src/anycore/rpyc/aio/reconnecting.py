@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any, Self
 
 from anycore.rpyc.aio.proxy import Path
+from anycore.rpyc.login import LoginError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -107,21 +108,27 @@ class Reconnecting:
         while True:
             try:
                 connection = await self._dial()
+            except LoginError as error:  # it would be so again, and too many such attempts lock a caller out
+                self._give_up(error)
+                return
             except (OSError, EOFError) as error:
                 self._failure = error
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that many clients do not come at once
                 delay = min(delay * 2, most)
                 continue
             except Exception as error:
-                self._failure = error
-                self._closed = True
-                self._changed.set()
+                self._give_up(error)
                 raise
             self._connection, self._failure, delay = connection, None, first
             self.connections += 1
             self._changed.set()
             await connection.wait_closed()
             self._failure = EOFError(f"the connection has ended: {connection.end_reason}")
+
+    def _give_up(self, error: BaseException) -> None:
+        self._failure = error
+        self._closed = True
+        self._changed.set()
 
     async def close(self) -> None:
         """End the connection, and make no more."""
