@@ -24,6 +24,8 @@ def test_no_call_fails_across_restarts(core: str, calls: int, restarts: int) -> 
     )
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
-    assert found["failed"] == 0, found["callers"]
+    failures = {caller["name"]: caller["failures"][:3] for caller in found["callers"] if caller["failures"]}
+    assert failures == {}
+    assert found["failed"] == 0
     assert found["calls"] >= calls
     assert all(caller["servers"] > restarts for caller in found["callers"]), "every caller has met every server"
