@@ -73,8 +73,9 @@ def _bound(port: int, *, reuse: bool) -> socket.socket:
 
 
 class _Tell(asyncio.Protocol):
-    def __init__(self, open_ones: set[_Tell]) -> None:
+    def __init__(self, open_ones: set[_Tell], share: Share | None) -> None:
         self._open_ones = open_ones
+        self._share = share
 
     def connection_made(self, transport: Any) -> None:
         self._open_ones.add(self)
@@ -82,6 +83,8 @@ class _Tell(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self._open_ones.discard(self)
+        if self._share is not None:
+            self._share.tell(len(self._open_ones))
 
 
 def _serve(bound: socket.socket, *, share: Share | None) -> None:
@@ -95,7 +98,7 @@ def _serve(bound: socket.socket, *, share: Share | None) -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         if share is None:
-            await loop.create_server(lambda: _Tell(set()), sock=bound)
+            await loop.create_server(lambda: _Tell(set(), None), sock=bound)
         else:
             _accept_fairly(loop, bound, share)
         await loop.create_future()
@@ -104,8 +107,8 @@ def _serve(bound: socket.socket, *, share: Share | None) -> None:
         runner.run(run())
 
 
-async def _welcome(loop: asyncio.AbstractEventLoop, open_ones: set[_Tell], raw: socket.socket) -> None:
-    await loop.connect_accepted_socket(lambda: _Tell(open_ones), raw)
+async def _welcome(loop: asyncio.AbstractEventLoop, open_ones: set[_Tell], share: Share, raw: socket.socket) -> None:
+    await loop.connect_accepted_socket(lambda: _Tell(open_ones, share), raw)
 
 
 def _accept_fairly(loop: asyncio.AbstractEventLoop, bound: socket.socket, share: Share) -> None:
@@ -128,7 +131,7 @@ def _accept_fairly(loop: asyncio.AbstractEventLoop, bound: socket.socket, share:
         with suppress(BlockingIOError):
             raw, _ = bound.accept()
             raw.setblocking(False)
-            task = loop.create_task(_welcome(loop, open_ones, raw))
+            task = loop.create_task(_welcome(loop, open_ones, share, raw))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 

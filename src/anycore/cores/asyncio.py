@@ -243,6 +243,12 @@ class AsyncioCore(Core):
             await asyncio.wait_for(self._quiet.wait(), seconds)
         return self._quiet.is_set()
 
+    def ended(self) -> None:
+        """Take note when a connection has ended."""
+        if self.share is not None:
+            self.share.tell(len(self.connections))
+        self.look_quiet()
+
     def look_quiet(self) -> None:
         """Take note when the last connection has ended while the core stops."""
         if self.stopping and not self.connections and not self.leaving and not self.last_jobs:
@@ -253,8 +259,6 @@ class AsyncioCore(Core):
         while True:
             await asyncio.sleep(interval)
             self.tick = now = time.monotonic()
-            if self.share is not None:
-                self.share.tell(len(self.connections))
             for connection in (*self.connections, *self.leaving):
                 limit = connection.limit()
                 if limit and now - connection.since > limit:

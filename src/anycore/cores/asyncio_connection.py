@@ -299,7 +299,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._later = None
         self.conversation.eof()
         self._home.discard(self)
-        self._core.look_quiet()
+        self._core.ended()
 
     def expire(self) -> None:
         """The present phase took too long."""

@@ -200,6 +200,8 @@ class PoolCore(Core):
             connection.wants = 0
             if wants == ENDED:
                 self._connections.discard(connection)
+                if self.share is not None:
+                    self.share.tell(len(self._connections))
             elif wants == AGAIN or connection.pending or connection.told is not self.stopping:
                 self._dispatch(connection)
             else:
@@ -215,8 +217,6 @@ class PoolCore(Core):
     def _sweep(self) -> None:
         """End what takes too long."""
         now = self.tick
-        if self.share is not None:
-            self.share.tell(len(self._connections))
         self._turned_away.send_away()
         for connection in self._connections:
             since, limit, phase = connection.waits

@@ -166,6 +166,8 @@ class ThreadedCore(Core):
         with self._changed:
             self._connections.discard(connection)
             self._changed.notify_all()
+        if self.share is not None:
+            self.share.tell(len(self._connections))
 
     def _open(self) -> list[ThreadedConnection]:
         with self._changed:
@@ -190,8 +192,6 @@ class ThreadedCore(Core):
         interval = self.limits.sweep_interval
         while not self._over.wait(interval):
             self.tick = now = time.monotonic()
-            if self.share is not None:
-                self.share.tell(len(self._connections))
             for connection in self._open():
                 since, limit, phase = connection.waits
                 if limit and now - since > limit:
