@@ -105,6 +105,7 @@ class Environment(Gate):
             map_size=size,
             max_dbs=8,
             max_readers=_MAX_READERS,
+            max_spare_txns=0,  # a fork must find none
             mode=0o700,
             sync=durability != "process",
             metasync=durability == "commit",
