@@ -220,6 +220,8 @@ class ControlSocket:
         if uid not in self._users:
             _log.warning("process %d of user %d is not let in: only root and the server's own user are", pid, uid)
             Line(connected).send({"error": "only root and the server's own user may do that"})
+            connected.shutdown(socket.SHUT_WR)
+            connected.recv(_LINE)  # closed with something unread, the answer would be lost to the other side
             return False
         return True
 
