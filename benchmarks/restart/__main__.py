@@ -47,8 +47,9 @@ def served(folder: Path, core: str) -> Iterator[tuple[str, list[int]]]:
         if len(ports) != 3:
             sys.exit(f"the server did not start: {said}")
         yield str(control), ports
-        started.add(ask(str(control), "status")["pid"])
     finally:
+        with suppress(OSError):  # it has ended
+            started.add(ask(str(control), "status")["pid"])
         process.stdout.close()
         for pid in started:
             with suppress(ProcessLookupError):
