@@ -179,7 +179,8 @@ def bound_unsent(bound: socket.socket) -> None:
     Args:
         bound: A listening socket, from which accepted ones inherit it.
     """
-    if bound.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    tcp = bound.family in (socket.AF_INET, socket.AF_INET6) and bound.type == socket.SOCK_STREAM
+    if tcp and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
