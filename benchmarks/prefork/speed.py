@@ -19,7 +19,7 @@ CONNECTIONS = 16
 STEPS = 200_000
 TRIES = 8
 PATIENCE = 120.0
-LOOK = 0.5
+LOOK = 0.2
 TICKS = os.sysconf("SC_CLK_TCK")
 OTHERS = 0.1  # of a processor: a round in which other programs have used more is made again
 
