@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from anycore.server.control import ask
+from anycore.server.process.control import ask
 from anycore.testing.certificate import CERTIFICATE
 from benchmarks.restart.callers import Caller, callers
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from anycore.kernel.authentication import Authenticator, Chain
+from anycore.kernel.authentication import AuthenticationFault, Authenticator, Chain
 from anycore.kernel.call import ANONYMOUS, Call, Credentials, Identity, Peer
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.plugin import Plugin, exposed
@@ -24,6 +24,7 @@ from anycore.kernel.registry import verify
 from anycore.server.access import Access, prepare_access
 from anycore.server.application import Server
 from anycore.server.errors import StartupError
+from anycore.server.identity import prepare_identity
 from anycore.settings.sources import load_settings
 from anycore.settings.tables import AccessSettings, Settings
 
@@ -340,3 +341,22 @@ def test_a_peer_whose_address_is_denied_gets_nothing_even_by_name(serve: Callabl
         peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: peer.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize("chain", ['["anonymous"]', '["token", "anonymous"]'])
+def test_callers_are_turned_away_by_address_whatever_the_chain_was_before(tmp_path: Path, chain: str) -> None:
+    rules = '[[access.rule]]\ndeny = ["*"]\nto = ["net:192.0.2.0/24"]\n'
+    path = tmp_path / "anycore.toml"
+    path.write_text(f"[authentication]\nchain = {chain}\n{rules}[[listen]]\nurl = 'http://127.0.0.1:0'\n")
+    server = Server(load_settings(file=str(path), environment={}))
+    try:
+        path.write_text(rules)
+        prepare_identity(server, load_settings(file=str(path), environment={}))()
+        authentication = server.kernel.authentication
+        assert authentication is not None
+        wrong = Credentials("Bearer wrong")
+        assert authentication.authenticate(FAR, wrong) is ANONYMOUS
+        with pytest.raises(AuthenticationFault):
+            authentication.authenticate(NEAR, wrong)
+    finally:
+        server.release()

@@ -29,8 +29,8 @@ def ctl(ctx: click.Context, control: str | None, config: str | None, *, as_json:
     """
 
     def ask(command: str, timeout: float = 30.0, **arguments: Any) -> Any:
-        from anycore.server.control import ControlError
-        from anycore.server.control import ask as ask_server
+        from anycore.server.process.control import ControlError
+        from anycore.server.process.control import ask as ask_server
 
         path = control or load(config, {}, sections=("process",)).process.control
         if not path:

@@ -15,8 +15,8 @@ from anycore.settings.keys import SERVER_SECTIONS
 
 if TYPE_CHECKING:
     from anycore.server.announcement import Announcement
-    from anycore.server.daemon import Detached
-    from anycore.server.handover import Command, Predecessor
+    from anycore.server.process.daemon import Detached
+    from anycore.server.process.handover import Command, Predecessor
     from anycore.settings.tables import Settings
 
 
@@ -37,8 +37,8 @@ def serve(ctx: click.Context, /, paths: tuple[str, ...], config: str | None, **o
     SIGTERM or Ctrl-C finishes what runs and stops; a second Ctrl-C stops at once. SIGHUP reads the configuration again,
     SIGUSR2 has a new server take this one's place without losing a request.
     """
-    from anycore.server.daemon import detach
-    from anycore.server.handover import Command, predecessor_of_environment
+    from anycore.server.process.daemon import detach
+    from anycore.server.process.handover import Command, predecessor_of_environment
 
     if asked_for_tracebacks(ctx):
         options["server__debug"] = True
@@ -62,9 +62,9 @@ def _run(
 ) -> None:
     from anycore.cli.banner import show
     from anycore.cli.failures import starting
-    from anycore.server.descriptors import allow_descriptors
     from anycore.server.logs import configure
-    from anycore.server.service import Service
+    from anycore.server.process.descriptors import allow_descriptors
+    from anycore.server.process.service import Service
 
     def announce(announcement: Announcement) -> None:
         if detached is not None:

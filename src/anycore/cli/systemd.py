@@ -28,7 +28,7 @@ def systemd(paths: tuple[str, ...], config: str | None, unit: str, write: str | 
     Give this the options that `anycore serve` would get. systemd opens the sockets, the service runs without any
     privilege, sees little of the machine, and is restarted when it ends or hangs.
     """
-    from anycore.server.unit import service_unit, socket_unit
+    from anycore.server.process.unit import service_unit, socket_unit
 
     settings = load(config, options, paths)
     with starting():

@@ -20,6 +20,7 @@ from anycore.settings.access import sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anycore.kernel.authentication import Chain
     from anycore.kernel.call import Credentials, Identity, Peer
     from anycore.kernel.kernel import Kernel
     from anycore.kernel.policy import Decision
@@ -136,14 +137,17 @@ class Access:
 
     def start(self) -> None:
         """Begin to look whether files change, and to turn callers away by their address before they are asked who they are."""
-        self._come_first()
+        self.lead(self._kernel.authentication)
         self._stopped.clear()
         self._thread = threading.Thread(target=self._watch, name="anycore-access", daemon=True)
         self._thread.start()
 
-    def _come_first(self) -> None:
-        """Take the first place in the chain of authenticators, which is another one after its settings were read again."""
-        chain = self._kernel.authentication
+    def lead(self, chain: Chain | None) -> None:
+        """Take the first place in a chain of authenticators.
+
+        Args:
+            chain: The chain; one that comes into force is given here before it does. None where nobody is asked who calls.
+        """
         if chain is not None and not any(isinstance(one, _AddressFirst) for one in chain.authenticators):
             chain.authenticators = (_AddressFirst(self), *chain.authenticators)
 
@@ -156,7 +160,6 @@ class Access:
     def _watch(self) -> None:
         while not self._stopped.wait(self._look_seconds):
             try:
-                self._come_first()
                 self.look()
             except Exception:  # noqa: BLE001 - the next look may go better; until then the rules stay
                 _log.exception("the files with rules cannot be looked at; the old rules stay in force")

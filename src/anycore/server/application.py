@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from anycore.cores.base import UnservableError
+from anycore.identity.forwarding import Forwarding
 from anycore.kernel import debugging
 from anycore.kernel.debugging import Debugging
 from anycore.kernel.incidents import Incidents
@@ -21,11 +22,12 @@ from anycore.server.cores import core_of
 from anycore.server.enrolment import enrolment_of
 from anycore.server.errors import StartupError
 from anycore.server.identity import identify_callers, prepare_identity
-from anycore.server.inherited import Inherited
 from anycore.server.introduction import introduce
 from anycore.server.listening import Listening
 from anycore.server.logs.access import AccessLog
 from anycore.server.parts import parts_of
+from anycore.server.process.inherited import Inherited
+from anycore.server.process.signals import install
 from anycore.server.reconfigure import TOPIC as RELOAD
 from anycore.server.reconfigure import (
     Reloaded,
@@ -38,7 +40,6 @@ from anycore.server.reconfigure import (
 from anycore.server.reloading import Reloading
 from anycore.server.sessions import Accounts
 from anycore.server.shared_plugins import SharedPlugins
-from anycore.server.signals import install
 from anycore.server.storage import Storage
 from anycore.services.debug import Debug
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from anycore.cores import Core, CoreLimits, Listener
     from anycore.cores.base import Figures
     from anycore.server.announcement import Announcement
-    from anycore.server.inherited import Passed
+    from anycore.server.process.inherited import Passed
     from anycore.settings.tables import ListenSettings, Settings
 
 _log = logging.getLogger("anycore.server")
@@ -95,8 +96,9 @@ class Server:
         self.storage = Storage(settings)
         self.incidents = Incidents()
         self.kernel = Kernel(debug=settings.server.debug, incidents=self.incidents)
-        identify_callers(self)
         self.access = Access(self.kernel, settings)
+        self.forwarding = Forwarding()
+        identify_callers(self)
         self.accounts = Accounts(settings, self.storage.open)
         self.access.use_groups(self.accounts.lookup)
         self.attributes = AttributeRules(self.kernel, self.access)

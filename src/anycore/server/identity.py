@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.identity.chain import GuardedChain
+from anycore.identity.forwarding import Rules
 from anycore.identity.greeted import GreetedAuthenticator
 from anycore.identity.throttle import Throttle
 from anycore.kernel.authentication import Authenticator
@@ -104,15 +105,16 @@ def prepare_identity(server: Server, new: Settings) -> Callable[[], None]:
     kernel, old = server.kernel, server.kernel.authentication
     if old is not None and new.authentication == server.settings.authentication:
         return lambda: None
+    rules = forwarding_rules(new)
     throttle = None
     if isinstance(old, GuardedChain) and _guesses(new) == _guesses(server.settings):
         throttle = old.throttle  # whoever has to wait goes on waiting
     chain = build_chain(new, kernel.registry, server.incidents, server.storage.open, throttle)
-    if chain is not None and old is not None:
-        chain.authenticators = (*(one for one in old.authenticators if not one.name), *chain.authenticators)
+    server.access.lead(chain)
 
     def commit() -> None:
         kernel.authentication = chain
+        server.forwarding.rules = rules
 
     return commit
 
@@ -121,9 +123,11 @@ def _guesses(settings: Settings) -> tuple[int, float]:
     return settings.authentication.attempts, settings.authentication.longest_wait
 
 
-def proxied_fields(settings: Settings) -> tuple[str, ...]:
-    """Return the header fields in which a proxy says who called it, in lower case; none where no proxy is believed."""
-    return _proxy_headers(settings).names() if "proxy" in settings.authentication.chain else ()
+def forwarding_rules(settings: Settings) -> Rules:
+    """Return which proxies are believed, and what they say in which fields."""
+    table = settings.authentication
+    names = _proxy_headers(settings).names() if "proxy" in table.chain else ()
+    return Rules(table.proxies, table.proxy_address, names)
 
 
 def _certificate(parts: Parts) -> Authenticator:

@@ -9,9 +9,9 @@ from anycore.cores import Listener
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.greeting import greeter_of
-from anycore.server.inherited import Inherited, Passed
 from anycore.server.listeners import bind, bound_url, release
 from anycore.server.pages import site_of
+from anycore.server.process.inherited import Inherited, Passed
 from anycore.server.tls import tls_context
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from anycore.console.metrics import Metrics, MetricsPage
 from anycore.console.status import StatusPage
 from anycore.conversations.site import HttpSite
 from anycore.kernel.version import own_version
-from anycore.server.identity import proxied_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ def site_of(server: Server, hosts: Sequence[str] | None) -> HttpSite:
         incidents=server.incidents,
         pages=pages,
         hosts=hosts,
-        proxied=proxied_fields(server.settings),
+        forwarding=server.forwarding,
     )
 
 

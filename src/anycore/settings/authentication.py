@@ -84,7 +84,7 @@ def check_authentication(settings: Settings, origins: Mapping[str, Origin], prob
 def _check_proxies(settings: Settings, refuse: Callable[[str, str], None]) -> None:
     table = settings.authentication
     fields = {name: getattr(table, name) for name in ("proxy_user", "proxy_groups", "proxy_dn")}
-    for name, field in fields.items():
+    for name, field in (("proxy_address", table.proxy_address), *fields.items()):
         if field and not _FIELD.match(field):
             refuse(name, f"{shown(field)} is no name of a header field; use letters, digits and hyphens")
     try:
@@ -96,6 +96,8 @@ def _check_proxies(settings: Settings, refuse: Callable[[str, str], None]) -> No
             refuse("chain", "proxy believes proxies that are listed; list them in proxies")
         if not (table.proxy_user or table.proxy_dn):
             refuse("chain", "proxy needs a header field with the caller's name; set proxy_user or proxy_dn")
-    elif table.proxies or any(fields.values()):
-        first = "proxies" if table.proxies else next(name for name, field in fields.items() if field)
+    elif any(fields.values()):
+        first = next(name for name, field in fields.items() if field)
         refuse(first, "nobody asks proxies, as proxy is not in the chain; add it there, or remove this")
+    if table.proxy_address != AuthenticationSettings().proxy_address and not table.proxies:
+        refuse("proxy_address", "no proxy is believed; list yours in proxies, or remove this")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anycore.server.errors import StartupError
-from anycore.server.inherited import Inherited, Passed
+from anycore.server.process.inherited import Inherited, Passed
 from anycore.settings.tables import ListenSettings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anycore.server.systemd import Notifier, passed_sockets
+from anycore.server.process.systemd import Notifier, passed_sockets
 
 SECONDS = 30
 
@@ -62,7 +62,7 @@ def test_sockets_for_another_process_are_left_alone() -> None:
 def test_sockets_are_taken_with_their_names() -> None:
     script = """
 import os, sys
-from anycore.server.systemd import passed_sockets
+from anycore.server.process.systemd import passed_sockets
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.dup2(int(sys.argv[1]), 3)
 for name, bound in passed_sockets():

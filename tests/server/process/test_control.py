@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from anycore.server.control import ControlError, ControlSocket, Line, ask
 from anycore.server.errors import StartupError
+from anycore.server.process.control import ControlError, ControlSocket, Line, ask
 
 SECONDS = 30
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from anycore.server.errors import StartupError
-from anycore.server.pidfile import PidFile
-from anycore.server.privileges import Account
+from anycore.server.process.pidfile import PidFile
+from anycore.server.process.privileges import Account
 
 
 def test_it_holds_the_number_and_goes_with_the_process(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_one_that_was_left_behind_is_taken_whosever_number_it_has(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "p"
-    script = "import os, sys; from anycore.server.pidfile import PidFile; PidFile(sys.argv[1]); os._exit(9)"
+    script = "import os, sys; from anycore.server.process.pidfile import PidFile; PidFile(sys.argv[1]); os._exit(9)"
     killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert killed.returncode == 9
     number = path.read_text().strip()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from anycore.clients import Fault, connect
-from anycore.server.control import ControlError
+from anycore.server.process.control import ControlError
 from anycore.testing.certificate import CERTIFICATE, Certifier
 
 Home = Any  # as the fixtures have it; a conftest cannot be imported

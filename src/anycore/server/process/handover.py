@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from anycore.server.control import ControlError, Line
 from anycore.server.errors import StartupError
-from anycore.server.inherited import Inherited, Passed
+from anycore.server.process.control import ControlError, Line
+from anycore.server.process.inherited import Inherited, Passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from anycore.server.errors import StartupError
 
 if TYPE_CHECKING:
-    from anycore.server.privileges import Account
+    from anycore.server.process.privileges import Account
 
 _log = logging.getLogger("anycore.server")
 

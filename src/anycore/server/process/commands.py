@@ -11,14 +11,14 @@ import msgspec
 
 from anycore.kernel.debugging import ALL
 from anycore.kernel.version import own_version
-from anycore.server.control import ControlError
+from anycore.server.process.control import ControlError
 from anycore.wire.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from anycore.server.control import Command, Line
-    from anycore.server.service import Service
+    from anycore.server.process.control import Command, Line
+    from anycore.server.process.service import Service
 
 
 def commands(service: Service) -> Mapping[str, Command]:

@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from anycore.server.descriptors import allow_descriptors
+from anycore.server.process.descriptors import allow_descriptors
 
 
 @pytest.fixture

@@ -12,23 +12,23 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from anycore.server.application import Server
-from anycore.server.commands import commands
-from anycore.server.control import ControlError, ControlSocket
 from anycore.server.errors import StartupError
-from anycore.server.handover import Estate, Predecessor, confirm, offer, predecessor_at, start_successor
-from anycore.server.health import Health
-from anycore.server.inherited import Inherited, Passed
-from anycore.server.pidfile import PidFile
-from anycore.server.privileges import drop, find_account
-from anycore.server.signals import install
-from anycore.server.systemd import Notifier, passed_sockets
+from anycore.server.process.commands import commands
+from anycore.server.process.control import ControlError, ControlSocket
+from anycore.server.process.handover import Estate, Predecessor, confirm, offer, predecessor_at, start_successor
+from anycore.server.process.health import Health
+from anycore.server.process.inherited import Inherited, Passed
+from anycore.server.process.pidfile import PidFile
+from anycore.server.process.privileges import drop, find_account
+from anycore.server.process.signals import install
+from anycore.server.process.systemd import Notifier, passed_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycore.server.announcement import Announcement
-    from anycore.server.control import Line
-    from anycore.server.handover import Command
+    from anycore.server.process.control import Line
+    from anycore.server.process.handover import Command
     from anycore.settings.tables import Settings
 
 _log = logging.getLogger("anycore.server")

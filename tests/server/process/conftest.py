@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from anycore.clients import connect
-from anycore.server.control import ask
+from anycore.server.process.control import ask
 
 SECONDS = 40
 NOBODY = 65534

@@ -23,7 +23,7 @@ from anycore.server.errors import StartupError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from anycore.server.privileges import Account
+    from anycore.server.process.privileges import Account
 
 _log = logging.getLogger("anycore.control")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from anycore.server.application import Server
-    from anycore.server.systemd import Notifier
+    from anycore.server.process.systemd import Notifier
 
 _STATUS_SECONDS: Final = 10.0
 
