@@ -48,7 +48,9 @@ def load_core(name: str) -> type[Core]:
         module, _, attribute = target.partition(":")
         try:
             found = getattr(import_module(module), attribute)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
+            if (error.name or "anycore").partition(".")[0] == "anycore":
+                raise  # a fault of ours, which nothing that can be installed will cure
             message = f"the core {name} needs a package that is not installed ({error}); pip install anycore[{name}]"
             raise LookupError(message) from error
     else:
