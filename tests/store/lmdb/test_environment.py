@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from anycore.store import StoreError, StoreFullError
@@ -82,6 +83,34 @@ def test_readers_in_threads_live_through_growth(path: str) -> None:
                 thread.join()
         assert not problems
         assert store.figures()["keys"] == 101
+
+
+def test_undoing_waits_for_nobody_who_reads(path: str) -> None:
+    """lmdb itself waits, when a transaction that writes is aborted, until for a moment no thread reads."""
+    with LmdbStore(path, durability="process", first_size=MIB, max_size=2 * MIB) as store:
+        store.put(b"a", b"1")
+        over = threading.Event()
+
+        def read() -> None:
+            while not over.is_set():
+                store.get(b"a")
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                assert not store.compare_and_set(b"a", b"2", b"3")
+                with pytest.raises(LookupError), store.transaction() as transaction:
+                    transaction.put(b"a", b"2")
+                    raise LookupError
+                with pytest.raises(StoreFullError):
+                    fill(store, 40, value=10 * VALUE)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert list(store.scan()) == [(b"a", b"1")]
 
 
 def test_a_reader_that_must_not_be_disturbed_holds_growth_up_with_an_error(path: str) -> None:
@@ -297,3 +326,62 @@ def test_a_store_of_a_newer_program_is_refused(path: str) -> None:
     environment.close()
     with pytest.raises(StoreError, match=r"its format is b'2', this program knows b'1': use a newer one"):
         LmdbStore(path)
+
+
+def test_a_transaction_that_another_one_overtook_is_not_done(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LmdbStore(path, durability="process", first_size=MIB) as store:
+        store.put(b"a", b"1")
+        larger = Environment.larger
+
+        def overtake(environment: Environment, *, removing: bool) -> bool:
+            other_process(path, "store.put(b'a', b'2')")
+            return larger(environment, removing=removing)
+
+        monkeypatch.setattr(Environment, "larger", overtake)
+        with pytest.raises(StoreError, match=r"another process wrote while room was made .* do it again"):  # noqa: SIM117
+            with store.transaction() as transaction:
+                assert transaction.get(b"a") == b"1"
+                for number in range(300):
+                    transaction.put(b"k%d" % number, VALUE)
+        assert list(store.scan()) == [(b"a", b"2")]
+        monkeypatch.undo()
+        fill(store, 300)
+        assert store.get(b"a") == b"2"
+
+
+@pytest.mark.parametrize("error", [lmdb.PanicError, lmdb.ReadersFullError])
+def test_what_can_be_mended_is(store: LmdbStore, error: type[lmdb.Error]) -> None:
+    store.put(b"a", b"1")
+    environment = store._environment
+    real: Callable[..., object] = environment.begin
+    times = [0]
+
+    def fail_once(*arguments: object) -> object:
+        if times.pop():
+            raise error("once")
+        return real(*arguments)
+
+    works: list[Callable[[], object]] = [lambda: store.get(b"a"), lambda: store.put(b"b", b"1")]
+    for work in works:
+        times[:] = [0, 1]
+        environment.begin = fail_once
+        work()
+        environment.begin = environment.opened.begin
+    assert dict(store.scan()) == {b"a": b"1", b"b": b"1"}
+
+
+def test_what_cannot_be_mended_is_told(store: LmdbStore) -> None:
+    environment = store._environment
+    real: Callable[..., object] = environment.begin
+
+    def fail(*_: object) -> object:
+        raise lmdb.ReadersFullError("always")
+
+    environment.begin = fail
+    works: list[Callable[[], object]] = [lambda: store.get(b"a"), lambda: store.put(b"a", b"1")]
+    for work in works:
+        with pytest.raises(StoreError, match="too many transactions read it at the same time: end some"):
+            work()
+    environment.begin = real
+    assert not environment.active
+    store.put(b"a", b"1")

@@ -262,7 +262,7 @@ class Environment(Gate):
             begun.put(b"turn", b"%d" % number, db=self._about)
             begun.commit()
         except lmdb.Error as error:
-            begun.abort()
+            self.undo(begun)
             raise self.explain(error) from error
         finally:
             self.active.pop()

@@ -77,6 +77,25 @@ class Gate:
         """Whether this thread is in a transaction that writes."""
         return self._writer == threading.get_ident()
 
+    def undo(self, begun: Any) -> None:
+        """Undo a transaction that has written: lmdb waits with that for a moment in which nobody reads, which must come soon.
+
+        Args:
+            begun: LMDB's transaction.
+        """
+        alone = self._alone.acquire(
+            blocking=False
+        )  # or else somebody holds readers back already, and may wait for this one
+        before = self.begin
+        if alone:
+            self.begin = self._begin_later
+        try:
+            begun.abort()
+        finally:
+            if alone:
+                self.begin = before
+                self._alone.release()
+
     @contextmanager
     def quiet(self, go_on: Callable[[], None]) -> Iterator[None]:
         """Have no transaction of this process under way for the time of a `with` statement.

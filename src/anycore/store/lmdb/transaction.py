@@ -43,6 +43,8 @@ class LmdbTransaction(PendingTransaction):
         self._thread = 0
         self._active: list[None] = []
         self._inner: Any = None
+        self._begun = False
+        self._applying = False
         self.stale_ends: list[bytes] = []
         self.cut_short = False
 
@@ -65,12 +67,21 @@ class LmdbTransaction(PendingTransaction):
     def _begin(self) -> None:
         self._inner = self.environment.start(write=self._write)
         self._active = self.environment.active
+        self._begun = True
 
     def _end(self) -> None:
         """Leave LMDB's transaction, undone unless it has been committed."""
-        inner, self._inner = self._inner, None
-        inner.abort()
-        self._active.pop()
+        inner, self._inner, self._begun = self._inner, None, False
+        try:
+            if not self._write:
+                inner.abort()
+            elif self._applying:
+                self.environment.undo(inner)
+            elif inner is not None:
+                inner.commit()  # of nothing, which undoes it as well, and at once
+        finally:
+            self._applying = False
+            self._active.pop()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -89,7 +100,7 @@ class LmdbTransaction(PendingTransaction):
             if kind is None and (pending or self.stale_ends):
                 self._commit(pending)
         finally:
-            if self._inner is not None:
+            if self._begun:
                 self._end()
             environment.release_write_lock()
         if environment.waiting:
@@ -100,9 +111,11 @@ class LmdbTransaction(PendingTransaction):
         removing, turned = not any(pending.values()), False
         while True:
             number = self._inner.id()
+            self._applying = True
             try:
                 self._apply(pending)
                 self._inner.commit()
+                self._applying = False
                 break
             except lmdb.MapFullError as error:
                 self._end()
@@ -119,8 +132,9 @@ class LmdbTransaction(PendingTransaction):
                     f"{self._name}: another process wrote while room was made for this transaction, of which nothing has been stored: "
                     "do it again"
                 )
+        self._inner = None
+        self._end()
         if removing:
-            self._end()
             self.environment.leave_reserve()
 
     def _apply(self, pending: dict[bytes, bytes | None]) -> None:
