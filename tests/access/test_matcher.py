@@ -213,3 +213,11 @@ def test_ten_thousand_rules_about_one_method_are_not_all_looked_at() -> None:
     caller = rules.subjects(Identity("u9876", "password"), FAR)
     assert list(section._candidates(("a.b",), caller)) == [9876]
     assert rules.decide(Identity("u9876", "password"), FAR, "a.b").allowed
+
+
+def test_rules_about_loopback_mean_this_machine_and_nobody_who_comes_by_a_proxy() -> None:
+    by_proxy = Peer("tcp", "127.0.0.1", 7, local=False)
+    rules = matcher(rule("allow", "a", "net:127.0.0.0/8"), rule("allow", "b", "net:0.0.0.0/0"))
+    assert rules.decide(BOB, NEAR, "a").allowed and rules.decide(BOB, NEAR, "b").allowed
+    assert rules.decide(BOB, by_proxy, "a") is NO_OPINION and rules.decide(BOB, by_proxy, "b").allowed
+    assert not matcher(rule("deny", "a", "net:0.0.0.0/0")).decide(BOB, by_proxy, "a").allowed

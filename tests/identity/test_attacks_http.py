@@ -12,6 +12,7 @@ from anycore.conversations.http import HttpConversation
 from anycore.conversations.site import HttpSite
 from anycore.identity.anonymous import AnonymousAuthenticator
 from anycore.identity.chain import GuardedChain
+from anycore.identity.forwarding import Forwarding
 from anycore.identity.password import PasswordAuthenticator
 from anycore.identity.password_file import PasswordFile
 from anycore.identity.proxy import Proxies, ProxyAuthenticator, ProxyHeaders
@@ -20,12 +21,13 @@ from anycore.kernel.call import Call, Peer
 from anycore.kernel.incidents import Incidents
 from anycore.kernel.kernel import Kernel
 from anycore.kernel.plugin import Plugin, exposed
+from anycore.kernel.policy import anybody
 from anycore.kernel.registry import verify
 from anycore.wire.http1 import Response, ResponseParser
 
 BODY = b'{"jsonrpc": "2.0", "id": 1, "method": "who.am_i"}'
-STRANGER = Peer("tcp", "192.0.2.1", 7, local=True)  # local, so that the default lets everybody call
-PROXY = Peer("tcp", "192.0.2.7", 7, local=True)
+STRANGER = Peer("tcp", "192.0.2.1", 7, local=False)
+PROXY = Peer("tcp", "192.0.2.7", 7, local=False)
 
 
 class Who(Plugin):
@@ -50,7 +52,9 @@ class Door:
         )
         kernel = Kernel(authentication=chain)
         kernel.registry.commit([verify(Who(), "test")])
-        self.site = HttpSite(kernel, incidents=self.incidents, proxied=headers.names())
+        kernel.door.guard((), anybody)
+        forwarding = Forwarding(["192.0.2.7"], names=headers.names())
+        self.site = HttpSite(kernel, incidents=self.incidents, forwarding=forwarding)
 
     def send(self, *lines: bytes, peer: Peer = STRANGER) -> list[Response]:
         head = [b"POST /jsonrpc HTTP/1.1", b"Host: localhost", b"Content-Type: application/json", *lines]

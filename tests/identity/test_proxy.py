@@ -77,3 +77,12 @@ def test_many_addresses_fill_no_memory() -> None:
     for number in range(10_000):
         assert Peer("tcp", f"11.0.{number // 256}.{number % 256}") not in proxies
     assert len(proxies._known) <= 4096
+
+
+def test_whoever_comes_by_a_listed_proxy_may_be_named_by_it(door: ProxyAuthenticator) -> None:
+    for by in ("192.0.2.7", "2001:db8::1", "unix"):
+        caller = Peer("tcp", "198.51.100.1", local=False, proxy=by)
+        assert door.authenticate(caller, said(user="alice")) == Identity("alice", "proxy")
+    for host, by in (("192.0.2.7", "192.0.2.8"), ("192.0.2.7", "server"), ("192.0.2.7", "nonsense")):
+        with pytest.raises(AuthenticationFault):
+            door.authenticate(Peer("tcp", host, local=False, proxy=by), said(user="root"))

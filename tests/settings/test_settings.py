@@ -140,6 +140,7 @@ COMPANY: dict[str, dict[str, Any]] = {  # what a key makes sense with only
     "listen.mode": {"listen.url": "unix+http:///tmp/s"},
     "discovery.register": {"listen.url": "rpyc://127.0.0.1:1"},
     **{f"authentication.{name}": _PROXY for name in ("proxies", "proxy_user", "proxy_groups", "proxy_dn")},
+    "authentication.proxy_address": {"authentication.proxies": ["unix"]},
     "sessions.challenge": {"sessions.certificate": "c.pem", "sessions.client_ca": "c.pem"},
     "enrolment.ca": _HTTPS,
     "process.take_over": {"process.control": "/run/control.sock"},

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from anycore.access.model import AccessError, Condition, Effect, Kind, Rule, RuleSet
-from anycore.access.patterns import check_name
 from anycore.access.plain_xml import Element, read_xml
 from anycore.access.subjects import EVERYBODY, LOCAL, read_subject
+from anycore.kernel.patterns import check_name
 
 FILES: Final = ("ip.xml", "metadata.xml")
 _EFFECTS: Final = {"Allow": Effect.ALLOW, "Deny": Effect.DENY, "Defer": Effect.DEFER}

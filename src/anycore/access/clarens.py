@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anycore.access.model import AccessError, Effect, Rule, RuleSet
-from anycore.access.patterns import check_name
 from anycore.access.subjects import read_subject
+from anycore.kernel.patterns import check_name
 
 FILE: Final = ".clarens_access"
 _ORDERS: Final = {"ORDER_ALLOW_DENY": 0, "ORDER_DENY_ALLOW": 1}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from anycore.access.model import AccessError, Effect, Rule, RuleSet
-from anycore.access.patterns import check_name
 from anycore.access.subjects import read_subject
+from anycore.kernel.patterns import check_name
 
 _SERVICE: Final = "Service:"
 _KEYS: Final = ("dn_allowed",)

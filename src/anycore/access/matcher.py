@@ -10,14 +10,15 @@ then all are forgotten. Other rules are another matcher, with a memory of its ow
 from __future__ import annotations
 
 import time
+from ipaddress import ip_network
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.access.model import Effect, Kind, RuleSet
 from anycore.access.paths import PathRefusedError, normalise
-from anycore.access.patterns import MAX_NAME
 from anycore.access.section import Entry, Section
 from anycore.access.subjects import EVERYBODY, LOCAL, Networks, of_address, subjects_of
+from anycore.kernel.patterns import MAX_NAME
 from anycore.kernel.policy import NO_OPINION, AccessPolicy, Decision, by_default
 
 if TYPE_CHECKING:
@@ -246,7 +247,10 @@ class Matcher(AccessPolicy):
         hosts = self._hosts[peer.local]
         found = hosts.get(peer.host)
         if found is None:
-            found = frozenset({*(_NEAR if peer.local else _FAR), *self._networks.of(peer.host)})
+            networks = self._networks.of(peer.host)
+            if not peer.local:  # whoever comes by a proxy is not on this machine, which rules about loopback mean
+                networks = tuple(one for one in networks if not ip_network(one[4:]).is_loopback)
+            found = frozenset({*(_NEAR if peer.local else _FAR), *networks})
             found = self._classes.setdefault(found, found)
             if len(hosts) >= _REMEMBERED:
                 hosts.clear()

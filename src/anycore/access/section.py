@@ -6,8 +6,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from anycore.access.model import Effect, Rule
-from anycore.access.patterns import compile_parts, is_plain, parts_of
 from anycore.access.subjects import of_address
+from anycore.kernel.patterns import compile_parts, is_plain, parts_of
 from anycore.kernel.policy import Decision
 
 if TYPE_CHECKING:

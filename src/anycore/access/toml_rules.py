@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anycore.access.model import AccessError, Effect, Kind, Rule, RuleSet
-from anycore.access.patterns import check_name, check_path
 from anycore.access.subjects import EXAMPLES, read_subject
+from anycore.kernel.patterns import check_name, check_path
 
 _KINDS: Final = {"": Kind.CALL, "_read": Kind.READ, "_write": Kind.WRITE, "_attributes": Kind.ATTRIBUTE}
 _WHAT: Final = {

@@ -51,7 +51,7 @@ Examples:
     "scopes",
     multiple=True,
     metavar="PATTERN",
-    help="What may be called with it: a method, or the beginning of some, as in 'room.*'. All when left out.",
+    help="What may be called with it: a pattern as in rules, such as 'room.*'. All when left out.",
 )
 @click.option("--expires", metavar="TIME", help="How long it is good for: 30d, 12h, 15m; for ever when left out.")
 @click.option("--note", default="", metavar="TEXT", help="What it is for.")

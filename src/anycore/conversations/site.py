@@ -17,6 +17,8 @@ from anycore.conversations.identifying import presented
 from anycore.conversations.jsonrpc import JsonRpc
 from anycore.conversations.rpc import HttpWire, RpcExchange, RpcHandler
 from anycore.conversations.xmlrpc import XmlRpc
+from anycore.identity.forwarded import ForwardedError
+from anycore.identity.forwarding import Forwarding
 from anycore.kernel.incidents import Incidents
 from anycore.wire.http1 import RequestParser, usual_start
 
@@ -79,7 +81,7 @@ class HttpSite:
         pages: What answers GET, by path.
         hosts: Host names, without ports, that requests may name besides this machine's own and addresses; None for any. A page in a
             browser can reach a loopback listener under a name of its own (DNS rebinding), which this refuses.
-        proxied: Names, in lower case, of the header fields in which a proxy says who called it.
+        forwarding: Says where a request came from that a proxy has sent on; believes none when left out.
     """
 
     def __init__(
@@ -90,9 +92,9 @@ class HttpSite:
         incidents: Incidents | None = None,
         pages: Mapping[str, Page] | None = None,
         hosts: Sequence[str] | None = (),
-        proxied: Sequence[str] = (),
+        forwarding: Forwarding | None = None,
     ) -> None:
-        self._proxied = tuple(proxied)
+        self._forwarding = forwarding if forwarding is not None else Forwarding()
         self.limits = limits if limits is not None else Limits()
         self.incidents = incidents if incidents is not None else Incidents()
         self.handler = RpcHandler(kernel, self.limits, self.incidents)
@@ -147,6 +149,10 @@ class HttpSite:
     def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         """Begin the answer to a request."""
         headers = request.headers
+        try:
+            peer = self._forwarding.sender(peer, headers)
+        except ForwardedError as error:
+            return self._unattributed(request, peer, str(error))
         if self.hosts is not None and not self._host(headers.get("host", "")):
             return self._misdirected(request, peer)
         if request.method == "POST" and request.path in self._paths:
@@ -155,7 +161,7 @@ class HttpSite:
             if form is not None and (wanted is None or wanted is form):
                 exchange = RpcExchange(request, peer)
                 if self.handler.kernel.authentication is not None:
-                    exchange.credentials = presented(headers, self._proxied)
+                    exchange.credentials = presented(headers, self._forwarding.rules.names)
                 return exchange, self.handler.open(exchange, form, charset)
             return self._unsupported(request, peer, wanted)
         return self._other(request, peer)
@@ -170,6 +176,14 @@ class HttpSite:
         charset = _CHARSET.search(content_type)
         form = self._by_type.get(content_type.partition(";")[0].strip().lower())
         return form, charset[1] if charset is not None else None
+
+    def _unattributed(self, request: Request, peer: Peer, message: str) -> tuple[Exchange, Sequence[Job]]:
+        """Refuse what a proxy has sent on without saying for whom: nothing that goes by address could be kept."""
+        exchange = Exchange(request, peer)
+        message = f"the proxy does not say where this came from: {message}"
+        self.incidents.note(peer, "http-forwarded", message)
+        exchange.reply(400, f"{message}\n")
+        return exchange, NO_JOBS
 
     def _misdirected(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         exchange = Exchange(request, peer)
@@ -192,7 +206,7 @@ class HttpSite:
 
     def _other(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         exchange = Exchange(request, peer)
-        exchange.credentials = presented(request.headers, self._proxied)
+        exchange.credentials = presented(request.headers, self._forwarding.rules.names)
         page = self.pages.get(request.path)
         allowed = ("GET, HEAD" if page else "") + (", " if page and request.path in self._paths else "")
         allowed += "POST" if request.path in self._paths else ""

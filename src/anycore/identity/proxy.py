@@ -1,4 +1,7 @@
-"""What a proxy in front says of who called it: the authenticator. It is believed if the proxy is listed, and refused from anybody else."""
+"""What a proxy in front says of who called it: the authenticator. It is believed if the proxy is listed, and refused from anybody else.
+
+Where a request came from, proxies say in other fields, which are `forwarding`'s.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,24 @@ class Proxies:
         self._known: dict[str, bool] = {}
 
     def __contains__(self, peer: Peer) -> bool:
-        if not peer.host:
-            return self.unix and peer.transport == "unix"
-        known = self._known.get(peer.host)
+        """Tell whether a peer is one of them, or came by one."""
+        if peer.proxy:
+            return self.has(peer.proxy)
+        return self.has(peer.host) if peer.host else self.unix and peer.transport == "unix"
+
+    def has(self, host: str) -> bool:
+        """Tell whether an address is one of theirs; `unix` stands for a Unix socket.
+
+        Args:
+            host: The address in text form, with a zone or without.
+        """
+        if host == UNIX:
+            return self.unix
+        known = self._known.get(host)
         if known is None:
             if len(self._known) >= _NETWORKS_REMEMBERED:
                 self._known.clear()
-            known = self._known[peer.host] = self._look(peer.host)
+            known = self._known[host] = self._look(host)
         return known
 
     def _look(self, host: str) -> bool:

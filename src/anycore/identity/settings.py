@@ -23,7 +23,9 @@ class AuthenticationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
         attempts: Failed attempts of one address that cost nothing; those after them make it wait. 0 to let everybody guess.
         longest_wait: Seconds that an address or a user waits at most after failed attempts.
         machine_password: An argon2id hash of the password that every machine may use besides its own, as in a line of a password file.
-        proxies: Addresses and networks of proxies that may say who called them; unix for those that come by a Unix socket.
+        proxies: Addresses and networks of proxies that may say who called them, and from where; unix for those that come by a Unix socket.
+        proxy_address: Header field in which a proxy names the caller's address; Forwarded as in RFC 7239, any other a list to which each proxy
+            adds one at the end. Empty if none does.
         proxy_user: Header field in which a proxy gives the caller's name.
         proxy_groups: Header field in which a proxy gives the caller's groups, with commas between them.
         proxy_dn: Header field in which a proxy gives the subject of the caller's certificate.
@@ -39,6 +41,7 @@ class AuthenticationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     longest_wait: float = 60.0
     machine_password: Annotated[str, Meta(examples=["$argon2id$..."])] = ""
     proxies: Annotated[tuple[str, ...], Meta(examples=["192.0.2.7"])] = ()
+    proxy_address: Annotated[str, Meta(examples=["X-Forwarded-For", "Forwarded", "X-Real-IP"])] = "X-Forwarded-For"
     proxy_user: Annotated[str, Meta(examples=["X-Remote-User"])] = ""
     proxy_groups: Annotated[str, Meta(examples=["X-Remote-Groups"])] = ""
     proxy_dn: Annotated[str, Meta(examples=["X-SSL-Client-DN"])] = ""

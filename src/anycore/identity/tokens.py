@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from anycore.kernel.patterns import check_name
 from anycore.store.base import Store
 from anycore.store.namespaces import namespace
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 PREFIX: Final = "anycore_"
 """What every token begins with, so that scanners for secrets can find one that was left lying about."""
 _FORM: Final = re.compile(r"anycore_([a-z2-7]{10})_([A-Za-z0-9_-]{43})\Z")
-_SCOPE: Final = re.compile(r"[A-Za-z_*][A-Za-z0-9_.*]*\Z")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _NAMESPACE: Final = "identity.tokens"
 
@@ -88,10 +88,9 @@ class Tokens:
         if not user.isprintable() or not user:
             raise ValueError(f"{user!r} cannot be a user's name; it has printable characters")
         for scope in scopes:
-            if not _SCOPE.match(scope):
-                raise ValueError(
-                    f"{scope!r} is no scope; write a method's name, or the beginning of some, as in room.*"
-                )
+            wrong = check_name(scope)
+            if wrong:
+                raise ValueError(f"{scope!r} is no scope: {wrong}")
         ident = "".join(secrets.choice(_LETTERS) for _ in range(10))
         secret = secrets.token_urlsafe(32)
         now = self._clock()

@@ -38,11 +38,13 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
         port: The port, 0 where the transport has none.
         tls: The TLS version, as in `TLSv1.3`; empty on a plain connection.
         certificate: The peer's certificate in DER form, when TLS asked for one and got it.
-        local: True when the peer is on this machine: a loopback address, a unix socket, a pipe.
+        local: True when the peer is on this machine: a loopback address, a unix socket, a pipe. A proxy's callers never are.
         uid: The user that the process at the other end of a Unix socket ran as when it connected; None where nobody says so.
         gid: Its group, likewise.
         pid: Its number, likewise.
         identity: Who it is, where the listener has found that out before anything was said on the wire.
+        proxy: Who has named the host, as it is not the other end of the connection: the address of a proxy, `unix` for one that comes by a
+            Unix socket, `server` for an HTTP server that we live in; empty where the host is the other end.
     """
 
     transport: str = "memory"
@@ -55,6 +57,7 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     gid: int | None = None
     pid: int | None = None
     identity: Identity | None = None
+    proxy: str = ""
 
     @classmethod
     def of_address(
@@ -81,6 +84,8 @@ class Peer(msgspec.Struct, frozen=True, eq=False):
     def __str__(self) -> str:
         if not self.host:
             return self.transport
+        if not self.port:  # proxies do not say it
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -124,7 +129,7 @@ class Identity(msgspec.Struct, frozen=True):
         groups: The groups the principal belongs to, as far as whoever established it knows them.
         dn: The subject of its certificate, in slash form, as in `/DC=org/CN=Alice`; empty when it has none.
         names: Further names, as in `cn:alice`, `dns:host.example.org`, `email:alice@example.org`.
-        scopes: Patterns of the methods beyond which this identity may not go, whatever the rules allow it; none for no such bound.
+        scopes: Patterns of the methods, as in rules, beyond which this identity may not go, whatever these allow it; none for no such bound.
     """
 
     name: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from anycore.kernel.patterns import MAX_NAME, check_name, compile_parts, parts_of
 from anycore.kernel.plugin import Role
 
 if TYPE_CHECKING:
@@ -159,18 +160,20 @@ def _broken(policy: AccessPolicy, error: Exception) -> Decision:
 
 
 _SCOPES_REMEMBERED: Final = 1024
+_EVERYTHING: Final = re.compile("")
 
 
 def beyond(scopes: tuple[str, ...], method: str) -> bool:
     """Tell whether a method is outside of all scopes of an identity.
 
     Args:
-        scopes: Patterns: a method's full name, or the beginning of one with `*` for what follows, as in `room.*`.
+        scopes: Patterns, which mean what they mean in rules; see `patterns`. What is none stands for nothing.
         method: The full method name.
     """
-    return _compiled(scopes).fullmatch(method) is None
+    return len(method) > MAX_NAME or not any(expression.match(method) for expression in _compiled(scopes))
 
 
 @lru_cache(maxsize=_SCOPES_REMEMBERED)
-def _compiled(scopes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(".*".join(map(re.escape, scope.split("*"))) for scope in scopes), re.DOTALL)
+def _compiled(scopes: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    parts = [parts_of(scope, ".") for scope in scopes if not check_name(scope)]
+    return tuple(compile_parts(some, ".") if some else _EVERYTHING for some in parts)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PEER: Final = "anycore.peer"
 """Where a server that we have started ourselves says who the peer is: an extension of a scope, or a variable of an environment."""
 _VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+SERVER: Final = "server"
+"""Who names the host of a peer, where that is the server that we live in, and not the connection."""
 UNKNOWN_TLS: Final = "TLS"
 """The version, where the server says no more than that there was one."""
 
@@ -54,6 +56,10 @@ def _of_extension(tls: Mapping[str, Any]) -> tuple[str, bytes | None]:
 
 def _named(client: Any, server: Any, tls: str, certificate: bytes | None) -> Peer:
     if client and client[0] and not str(client[0]).startswith("unix:"):
+        if (
+            client[1] == 0
+        ):  # no connection comes from port 0: the server has put there what a proxy has told it, as uvicorn does
+            return Peer("tcp", str(client[0]), 0, tls, None, local=False, proxy=SERVER)
         return Peer.of_address((client[0], client[1] or 0), tls, certificate)
     if server and (server[1] is None or str(server[0]).startswith("unix:")):
         return Peer("unix", "", 0, tls, certificate, local=True)

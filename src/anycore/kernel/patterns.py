@@ -1,4 +1,4 @@
-r"""Patterns of names that have parts: methods and attributes (parts between dots) and paths (parts between slashes).
+r"""Patterns of names that have parts, in rules and in scopes: methods and attributes (parts between dots) and paths (between slashes).
 
 `*` stands for any characters of one part, `?` for one character of a part, and `**`, as a part of its own, for any number of parts, also
 none. A pattern stands for the names that it fits and for **all below them**: `thermostat` is also `thermostat.set`, and `*` is everything.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anycore.access.patterns import check_name, check_path, compile_parts, parts_of
+from anycore.kernel.patterns import MAX_NAME, check_name, check_path, compile_parts, parts_of
+from anycore.kernel.policy import beyond
 
 
 def stands(pattern: str, name: str, separator: str = ".", *, exact: bool = False) -> bool:
@@ -105,3 +106,21 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     for text in ("a" * 4096, "a." * 2048, "a" * 2000 + "." + "ab" * 1000, "ab.c" * 1000):
         stands(pattern, text)
         stands(pattern, text, exact="**" not in pattern)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "within", "outside"),
+    [
+        ("room", ["room", "room.heat", "room.a.b"], ["rooms", "rooms.heat", "a.room"]),
+        ("room.*", ["room.heat"], ["room", "rooms.heat"]),
+        ("*.get_*", ["a.get_x"], ["a.b.get_x", "a.set_x"]),
+        ("**.get_*", ["a.b.get_x"], ["a.set_x"]),
+        ("a b.c", ["a.x", "b.c", "b.c.d"], ["b", "b.d"]),
+        ("*", ["a", "a.b"], ["a" * (MAX_NAME + 1)]),
+        ("no(pattern) a..b .", [], ["a", "a.b", "no(pattern)", ""]),
+    ],
+)
+def test_scopes_mean_what_rules_mean(scopes: str, within: list[str], outside: list[str]) -> None:
+    found = tuple(scopes.split())
+    assert [name for name in within if beyond(found, name)] == []
+    assert [name for name in outside if not beyond(found, name)] == []
