@@ -68,7 +68,7 @@ def complete(tmp_path: Path) -> Callable[[str], list[str]]:
 
 
 def test_bash_completes_commands_options_and_values(complete: Callable[[str], list[str]]) -> None:
-    assert complete("anycore se") == ["serve"]
+    assert complete("anycore ser") == ["serve"]
     assert complete("anycore new pl") == ["plugin"]
     assert complete("anycore serve --idle") == ["--idle-time"]
     assert complete("anycore serve --core as") == ["asyncio"]

@@ -53,9 +53,9 @@ _THEIRS: Final = "ca.pem"
 def enroll(
     *, url: str, token: str | None, fingerprint: str | None, renew: bool, within: int, output: Path, kind: str
 ) -> None:
-    """Get a certificate for this machine from the server at URL, which must begin with https://.
+    """Get a certificate for this machine, or renew it.
 
-    The private key is made here and never leaves. The token is sent only to a server with a certificate of the authority that has the
+    It comes from the server at URL, which must begin with https://. The private key is made here and never leaves. The token is sent only to a server with a certificate of the authority that has the
     fingerprint. Written are client.pem, with the private key, the certificate and that of the authority, and ca.pem with the latter.
 
     With --renew, a new key and certificate take the place of those in client.pem. Fit for a daily job.
