@@ -348,3 +348,29 @@ def test_a_password_is_never_checked_on_the_loop(server: Server, monkeypatch: py
     assert not any("MainThread" in name or "loop" in name for name in threads)
     if server.core.name == "asyncio":
         assert all("worker" in name for name in threads), threads
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_pages_ask_those_who_present_nothing_and_refuse_those_who_are_known(
+    tmp_path: Path, passwords: Path, path: str, method: str
+) -> None:
+    def page(*fields: tuple[str, str]) -> tuple[int, bool]:
+        status, headers, _ = ask(server, "", *fields, method=method, path=path)
+        return status, "www-authenticate" in headers
+
+    listen = '[[listen]]\nurl = "http://127.0.0.1:0"\n'
+    rules = '[[access.rule]]\nallow = ["system.*"]\nto = ["group:ops"]\n[access]\ndefault = "deny"\n'
+    with editing(passwords) as users:
+        users["bob"] = User("bob", cheap("other"))
+    with serving(f'[authentication]\npassword_file = "{passwords}"\n{rules}{listen}', tmp_path) as server:
+        assert page() == (401, True)
+        assert page(basic("alice", "wrong")) == (401, True)
+        assert page(basic("alice", "wonder:land")) == (200, False)
+        assert page(basic("bob", "other")) == (403, False)
+    for chain in ('["certificate", "anonymous"]', '["anonymous"]', '["certificate"]'):  # there is nothing to ask for
+        with serving(f"[authentication]\nchain = {chain}\n{rules}{listen}", tmp_path) as server:
+            assert page() == (403, False)
+    away = '[[access.rule]]\ndeny = ["*"]\nto = ["local"]\n'  # whoever it is
+    with serving(f'[authentication]\npassword_file = "{passwords}"\n{away}{listen}', tmp_path) as server:
+        assert page() == (403, False)

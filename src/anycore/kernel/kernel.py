@@ -144,7 +144,7 @@ class Kernel:
         Raises:
             Fault: Nobody knows who it is, or it may not.
         """
-        self._authorise(self._authenticate(call))
+        self._authorise(self._authenticate(self._admit(call)))
 
     def identify(self, call: Call) -> Identity:
         """Return who makes a call, once that is found out.
