@@ -218,7 +218,10 @@ class Environment(Gate):
             raise self.explain(error) from error
 
     def _go_on(self) -> None:
-        self.begin = self._begin_anew if self._environment is None else self._environment.begin
+        if self._lost:
+            self._let_in(self._refuse)
+        else:
+            self._let_in(self._begin_anew if self._environment is None else self._environment.begin)
 
     def make_room(self) -> None:
         """Make the map larger now and then if less than a quarter of it is left, so that hardly a transaction comes to its end."""
@@ -288,7 +291,7 @@ class Environment(Gate):
     def before_fork(self) -> None:
         """Have no transaction under way at the moment of a fork: the child could not close what it inherits."""
         self._alone.acquire()
-        self.begin = self._begin_later
+        self._hold_back()
         self._quiet_at_fork = not self.writing and self._wait_until_quiet(_CLOSING)
 
     def after_fork_in_parent(self) -> None:
@@ -300,22 +303,24 @@ class Environment(Gate):
         """Leave what belongs to the parent, and open the file again when it is first used."""
         self.open_up()
         self.changed, self.waiting = threading.Condition(), 0
-        if self._quiet_at_fork:
-            self._shut()
-            self._go_on()
-        else:  # closing it would end the parent's transactions; it stays as it is, and unused
+        if not self._quiet_at_fork:  # closing it would end the parent's transactions; it stays as it is, and unused
             self._lost = "the process was forked in the middle of a transaction: fork outside of transactions"
-            self.begin = self._refuse
+        if not self._lost:
+            self._shut()
+        self._go_on()
 
     # The end.
 
     def close(self) -> None:
         """Close the file when the transactions under way have ended, or have had the time to."""
         with self._alone:
-            self.begin = self._begin_later
+            self._hold_back()
             self._wait_until_quiet(_CLOSING)
-            self._shut()  # LMDB makes what is still under way invalid
-            self.begin = self._refuse
+            try:
+                if not self._lost:
+                    self._shut()  # LMDB makes what is still under way invalid
+            finally:
+                self._let_in(self._refuse)
         with self.changed:
             self.changed.notify_all()
 

@@ -47,6 +47,8 @@ class Gate:
         self._writer: int | None = None
         self._writing = threading.Lock()
         self._alone = threading.Lock()
+        self._let_in_again = threading.Event()
+        self._let_in_again.set()
 
     def hold_write_lock(self) -> None:
         """Wait until no other thread writes.
@@ -83,18 +85,18 @@ class Gate:
         Args:
             begun: LMDB's transaction.
         """
-        alone = self._alone.acquire(
+        if not self._alone.acquire(
             blocking=False
-        )  # or else somebody holds readers back already, and may wait for this one
+        ):  # somebody holds readers back already, and may wait for this transaction
+            begun.abort()
+            return
         before = self.begin
-        if alone:
-            self.begin = self._begin_later
+        self._hold_back()
         try:
             begun.abort()
         finally:
-            if alone:
-                self.begin = before
-                self._alone.release()
+            self._let_in(before)
+            self._alone.release()
 
     @contextmanager
     def quiet(self, go_on: Callable[[], None]) -> Iterator[None]:
@@ -107,7 +109,7 @@ class Gate:
             StoreError: When one does not end.
         """
         with self._alone:
-            self.begin = self._begin_later
+            self._hold_back()
             try:
                 if not self._wait_until_quiet(_PATIENCE):
                     raise StoreError(
@@ -118,13 +120,20 @@ class Gate:
             finally:
                 go_on()
 
+    def _hold_back(self) -> None:
+        self._let_in_again.clear()
+        self.begin = self._begin_later
+
+    def _let_in(self, begin: Callable[..., Any]) -> None:
+        self.begin = begin
+        self._let_in_again.set()
+
     def _begin_later(self, _records: object, _parent: object = None, write: bool = False) -> Any:
         """Take the caller's mark away, wait, and begin."""
         begin = self._begin_later
         while begin == self._begin_later:
             self.active.pop()
-            with self._alone:
-                pass
+            self._let_in_again.wait()
             self.active.append(None)
             begin = self.begin
         return begin(self.records, None, write)
@@ -149,5 +158,4 @@ class Gate:
                     return work()
             finally:
                 active.pop()
-            with self._alone:
-                pass
+            self._let_in_again.wait()
