@@ -46,6 +46,11 @@ class Bad(Plugin):
         return value
 
     @exposed
+    def rest(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return True
+
+    @exposed
     def block(self) -> None:
         self.never.wait()
 
