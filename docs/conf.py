@@ -31,6 +31,7 @@ vars(anycore.cores.base).update(
     Peer=anycore.kernel.call.Peer,
     Conversation=anycore.conversations.base.Conversation,
     HttpSite=anycore.conversations.site.HttpSite,
+    Greet=collections.abc.Callable,
 )
 
 project = "Anycore"
