@@ -95,9 +95,7 @@ class Kernel:
         """
         started = _now()
         try:
-            outcome = Outcome(
-                self._invoke(self._bind(self._resolve(self._authorise(self._authenticate(self._admit(call))))))
-            )
+            outcome = Outcome(self._invoke(self._bind(self._resolve(self._authorise(self._authenticate(call))))))
         except AsyncMethodError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
@@ -113,9 +111,7 @@ class Kernel:
         started = _now()
         try:
             outcome = Outcome(
-                await self._await(
-                    self._bind(self._resolve(self._authorise(self._authenticate(self._admit(call))), awaits=True))
-                )
+                await self._await(self._bind(self._resolve(self._authorise(self._authenticate(call)), awaits=True)))
             )
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises becomes a fault
             outcome = self._failure(call, error, started)
@@ -130,7 +126,7 @@ class Kernel:
         """
         if call.identity is UNIDENTIFIED:
             try:
-                self._authenticate(call)
+                self.identify(call)
             except Fault as fault:
                 return Decision(allowed=False, reason=fault.message)
         return self.door.decide(call.identity, call.peer, call.name if name is None else name)
@@ -144,7 +140,7 @@ class Kernel:
         Raises:
             Fault: Nobody knows who it is, or it may not.
         """
-        self._authorise(self._authenticate(self._admit(call)))
+        self._authorise(self._authenticate(call))
 
     def identify(self, call: Call) -> Identity:
         """Return who makes a call, once that is found out.
@@ -155,7 +151,10 @@ class Kernel:
         Raises:
             Fault: Nobody knows, and it must be known.
         """
-        return self._authenticate(call).identity
+        if call.identity is UNIDENTIFIED:
+            chain = self.authentication
+            call.identity = ANONYMOUS if chain is None else chain.authenticate(call.peer, call.credentials)
+        return call.identity
 
     def visible(self, call: Call) -> list[Method]:
         """Return the methods that the caller of a call may call, by name."""
@@ -164,22 +163,17 @@ class Kernel:
             methods[name] for name in sorted(methods) if name == methods[name].name and self.decide(call, name).allowed
         ]
 
-    def _admit(self, call: Call) -> Call:
-        """First, what the address alone decides: those who are denied anyway cost no check of a password."""
+    def _authenticate(self, call: Call) -> Call:
         if call.identity is UNIDENTIFIED:
+            # First, what the address alone decides: those who are denied anyway cost no check of a password.
             denial = self.door.admit(call.peer, call.name)
             if denial is not None:
                 self._deny(call, denial)
-        return call
-
-    def _authenticate(self, call: Call) -> Call:
-        if call.identity is UNIDENTIFIED:
-            chain = self.authentication
-            call.identity = ANONYMOUS if chain is None else chain.authenticate(call.peer, call.credentials)
+            self.identify(call)
         return call
 
     def _authorise(self, call: Call) -> Call:
-        decision = self.decide(call)
+        decision = self.door.decide(call.identity, call.peer, call.name)
         if not decision.allowed:
             self._deny(call, decision)
         return call
