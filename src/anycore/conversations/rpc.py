@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anycore.conversations.base import FAILED, NO_JOBS, Job
 from anycore.conversations.exchange import RETRY, Exchange, ExchangeJob, Headers
 from anycore.conversations.identifying import IdentifyJob, identify, refuse
+from anycore.kernel.authentication import presents_nothing
 from anycore.kernel.call import Call, Mode, Outcome, Several
 from anycore.kernel.kernel import AsyncMethodError
 from anycore.wire.coding import choose, deflate, inflate
@@ -344,9 +345,12 @@ class RpcHandler:
         exchange.form, exchange.charset, exchange.handler = form, charset, self
         chain = self.kernel.authentication
         if chain is not None:
-            if not chain.quick(exchange.peer, exchange.credentials):
+            if chain.nobody is not None and presents_nothing(exchange.peer, exchange.credentials):
+                exchange.identity = chain.nobody
+            elif not chain.quick(exchange.peer, exchange.credentials):
                 return (IdentifyJob(exchange, chain, partial(self.proceed, exchange)),)
-            identify(exchange, chain)
+            else:
+                identify(exchange, chain)
         return self.proceed(exchange)
 
     def proceed(self, exchange: RpcExchange) -> Sequence[Job]:

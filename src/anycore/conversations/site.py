@@ -19,6 +19,7 @@ from anycore.conversations.rpc import HttpWire, RpcExchange, RpcHandler
 from anycore.conversations.xmlrpc import XmlRpc
 from anycore.identity.forwarded import ForwardedError
 from anycore.identity.forwarding import Forwarding
+from anycore.kernel.call import NO_CREDENTIALS
 from anycore.kernel.incidents import Incidents
 from anycore.wire.http1 import RequestParser, usual_start
 
@@ -148,7 +149,13 @@ class HttpSite:
 
     def open(self, request: Request, peer: Peer) -> tuple[Exchange, Sequence[Job]]:
         """Begin the answer to a request."""
+        kin, rules = request.kin, self._forwarding.rules
+        if kin is not None and kin.note is not None and kin.note[0] is rules:
+            _, form, charset = kin.note
+            exchange = RpcExchange(request, peer)
+            return exchange, self.handler.open(exchange, form, charset)
         headers = request.headers
+        connected = peer
         try:
             peer = self._forwarding.sender(peer, headers)
         except ForwardedError as error:
@@ -160,8 +167,9 @@ class HttpSite:
             wanted = self._paths[request.path]
             if form is not None and (wanted is None or wanted is form):
                 exchange = RpcExchange(request, peer)
-                if self.handler.kernel.authentication is not None:
-                    exchange.credentials = presented(headers, self._forwarding.rules.names)
+                exchange.credentials = credentials = presented(headers, rules.names)
+                if kin is not None and peer is connected and credentials is NO_CREDENTIALS:
+                    kin.note = (rules, form, charset)  # the next request with this head goes the short way
                 return exchange, self.handler.open(exchange, form, charset)
             return self._unsupported(request, peer, wanted)
         return self._other(request, peer)

@@ -15,6 +15,7 @@ class AnonymousAuthenticator(Authenticator):
     """Lets in whoever presents nothing. Whoever presents what nobody before it in the chain knows is refused."""
 
     name = "anonymous"
+    of_nobody = (ANONYMOUS,)
 
     def authenticate(self, peer: Peer, credentials: Credentials) -> Identity | None:
         """Say who calls; see `Authenticator.authenticate`."""

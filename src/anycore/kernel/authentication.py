@@ -41,11 +41,13 @@ class Authenticator(Role):
         challenge: What `WWW-Authenticate` offers of it (RFC 9110 section 11.6.1), as in `Basic realm="..."`; empty for nothing.
         presented_only: Whether it need not be asked about callers that present nothing: no field, no certificate, no Unix socket. Those are
             most, and it costs them nothing then.
+        of_nobody: All that this authenticator ever answers about callers that present nothing; None where that cannot be said.
     """
 
     name: str = ""
     challenge: str = ""
     presented_only: bool = False
+    of_nobody: tuple[Identity | None, ...] | None = None
 
     def offers(self) -> tuple[str, ...]:
         """Return what `WWW-Authenticate` offers of it: its challenge, unless it has several."""
@@ -85,6 +87,7 @@ class Chain:
         authenticators: The authenticators.
 
     Attributes:
+        nobody: Who those are that present nothing, where they are always the same, and need not be asked about; else None.
         welcome: Asked, once it is known who sent an HTTP request, for header fields that go back with the answer; None for none ever.
             It raises nothing, and takes no time where `quick` said so.
     """
@@ -104,6 +107,7 @@ class Chain:
         # Most callers present nothing, and most authenticators have nothing to say of those.
         self._of_all = tuple(one for one in authenticators if not one.presented_only)
         self._slow_of_all = tuple(one for one in self._slow if not one.presented_only)
+        self.nobody = _answer_about_nobody(self._of_all)
         self._all = authenticators
 
     @property
@@ -113,7 +117,7 @@ class Chain:
 
     def quick(self, peer: Peer, credentials: Credentials) -> bool:
         """Tell whether `authenticate` would answer at once."""
-        for one in self._slow_of_all if _presents_nothing(peer, credentials) else self._slow:
+        for one in self._slow_of_all if presents_nothing(peer, credentials) else self._slow:
             if not one.quick(peer, credentials):
                 return False
         return True
@@ -129,7 +133,7 @@ class Chain:
             AuthenticationFault: What was presented is wrong, or nothing was, and nobody is let in without.
         """
         try:
-            for one in self._of_all if _presents_nothing(peer, credentials) else self._all:
+            for one in self._of_all if presents_nothing(peer, credentials) else self._all:
                 identity = one.authenticate(peer, credentials)
                 if identity is not None:
                     return identity
@@ -155,5 +159,23 @@ class Chain:
         return AuthenticationFault(message, kind="authentication-missing")
 
 
-def _presents_nothing(peer: Peer, credentials: Credentials) -> bool:
+def _answer_about_nobody(authenticators: Sequence[Authenticator]) -> Identity | None:
+    """Return the one answer that these can give about callers that present nothing, if there is only one."""
+    answers: set[Identity] = set()
+    for one in authenticators:
+        if one.of_nobody is None:
+            return None
+        answers.update(answer for answer in one.of_nobody if answer is not None)
+        if None not in one.of_nobody:
+            return answers.pop() if len(answers) == 1 else None
+    return None
+
+
+def presents_nothing(peer: Peer, credentials: Credentials) -> bool:
+    """Tell whether neither a caller's connection nor its message shows who it is.
+
+    Args:
+        peer: Who calls.
+        credentials: What its message presented.
+    """
     return credentials is NO_CREDENTIALS and peer.certificate is None and peer.uid is None and peer.identity is None

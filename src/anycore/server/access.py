@@ -173,6 +173,7 @@ class _AddressFirst(Authenticator):
     """
 
     name = ""
+    of_nobody = (ANONYMOUS, None)
 
     def __init__(self, access: Access) -> None:
         self._access = access

@@ -6,7 +6,7 @@ Heads in pieces, bodies and the order of requests on a connection live elsewhere
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -41,7 +41,20 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Request(msgspec.Struct):
+class Kin:
+    """What requests of one connection have in common whose heads differ in nothing but the length.
+
+    Attributes:
+        note: For whoever reads the requests: what follows from their heads. None until then.
+    """
+
+    __slots__ = ("note",)
+
+    def __init__(self) -> None:
+        self.note: Any = None
+
+
+class Request(msgspec.Struct, eq=False):
     """One complete request.
 
     Attributes:
@@ -53,6 +66,7 @@ class Request(msgspec.Struct):
         headers: Names in lower case, the values of a repeated name joined with a comma.
         body: The content, its transfer coding undone and its content coding not.
         keep_alive: Whether the peer wants to use the connection further.
+        kin: The same object as in other requests with such a head; None where nobody knows.
     """
 
     method: str
@@ -63,6 +77,17 @@ class Request(msgspec.Struct):
     headers: dict[str, str]
     body: bytes
     keep_alive: bool
+    kin: Kin | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what two requests say."""
+        return isinstance(other, Request) and _said(self) == _said(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it may be changed
+
+
+def _said(request: Request) -> tuple[object, ...]:
+    return msgspec.structs.astuple(request)[:-1]
 
 
 class RequestHead(msgspec.Struct):
@@ -94,6 +119,7 @@ class KnownHead:
 
     def __init__(self, head: bytes, opened: RequestHead) -> None:
         self._opened = _copy(opened, opened.length)
+        self._opened.request.kin = Kin()
         self._prefix, self._suffix = head, b""
         for name in (b"\r\nContent-Length: ", b"\r\ncontent-length: "):
             start = head.find(name) + len(name)
@@ -121,7 +147,9 @@ class KnownHead:
 
 def _copy(opened: RequestHead, length: int) -> RequestHead:
     old = opened.request
-    request = Request(old.method, old.target, old.path, old.query, old.version, old.headers.copy(), b"", old.keep_alive)
+    request = Request(
+        old.method, old.target, old.path, old.query, old.version, old.headers.copy(), b"", old.keep_alive, old.kin
+    )
     return RequestHead(request, length, expects_continue=False)
 
 
