@@ -30,6 +30,7 @@ from anycore.identity.authority.material import (
     private_pem,
 )
 from anycore.identity.authority.names import Wanted, slashes, subject
+from anycore.identity.authority.reading import loaded
 from anycore.identity.authority.requests import read_request
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Authority:
     def _read_certificate(self) -> x509.Certificate:
         path = self.directory / "ca.pem"
         try:
-            return x509.load_pem_x509_certificate(path.read_bytes())
+            return loaded(x509.load_pem_x509_certificate, path.read_bytes())
         except OSError as error:
             message = f"there is no authority in {self.directory} ({error.strerror}); make one with: anycore ca init"
             raise AuthorityError(message) from error
@@ -277,7 +278,7 @@ class Authority:
         """Return a certificate that was issued."""
         path = self._file(entry)
         try:
-            return x509.load_pem_x509_certificate(path.read_bytes())
+            return loaded(x509.load_pem_x509_certificate, path.read_bytes())
         except (OSError, ValueError) as error:
             raise AuthorityError(f"{path} cannot be read ({error}); issue a new certificate instead") from error
 
@@ -311,7 +312,7 @@ class Authority:
             AuthorityError: This authority has not issued it, or it is not valid any more.
         """
         try:
-            shown = x509.load_der_x509_certificate(der)
+            shown = loaded(x509.load_der_x509_certificate, der)
             shown.verify_directly_issued_by(self.certificate)
         except (ValueError, TypeError, InvalidSignature) as error:
             raise AuthorityError("the certificate is not one of this authority; show one that it has issued") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from cryptography import x509
@@ -30,13 +31,34 @@ class Expiry(msgspec.Struct, frozen=True, order=True):
     name: str
 
 
+_Loaded = TypeVar("_Loaded")
+
+
+def loaded(load: Callable[[bytes], _Loaded], data: bytes) -> _Loaded:
+    """Load something of X.509, whatever bytes it is in.
+
+    Args:
+        load: The function of `cryptography.x509` for it.
+        data: The bytes.
+
+    Raises:
+        ValueError: They are broken, or of a version of which nothing is known: `cryptography` has an exception of its own for that.
+    """
+    try:
+        return load(data)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+
+
 def certificates(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates of a PEM text, in order.
 
     Raises:
         ValueError: One of them is broken.
     """
-    return [x509.load_pem_x509_certificate(found[0]) for found in _BLOCK.finditer(pem) if found[1] in _CERTIFICATES]
+    return [
+        loaded(x509.load_pem_x509_certificate, found[0]) for found in _BLOCK.finditer(pem) if found[1] in _CERTIFICATES
+    ]
 
 
 def lists(pem: bytes) -> list[x509.CertificateRevocationList]:
@@ -45,7 +67,7 @@ def lists(pem: bytes) -> list[x509.CertificateRevocationList]:
     Raises:
         ValueError: One of them is broken.
     """
-    return [x509.load_pem_x509_crl(found[0]) for found in _BLOCK.finditer(pem) if found[1] == b"X509 CRL"]
+    return [loaded(x509.load_pem_x509_crl, found[0]) for found in _BLOCK.finditer(pem) if found[1] == b"X509 CRL"]
 
 
 def expiries(pem: bytes, where: str) -> list[Expiry]:

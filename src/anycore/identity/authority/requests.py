@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from anycore.identity.authority.errors import AuthorityError
 from anycore.identity.authority.material import check_public
 from anycore.identity.authority.names import subject
+from anycore.identity.authority.reading import loaded
 
 if TYPE_CHECKING:
     from anycore.identity.authority.material import PrivateKey
@@ -43,7 +44,7 @@ def read_request(pem: bytes, where: str = "the request") -> x509.CertificateSign
     if len(pem) > MAX_REQUEST:
         raise AuthorityError(f"{where} has {len(pem)} bytes; a request has {MAX_REQUEST} at most")
     try:
-        found = x509.load_pem_x509_csr(pem)
+        found = loaded(x509.load_pem_x509_csr, pem)
         check_public(found.public_key(), where)
         if not found.is_signature_valid:
             raise AuthorityError(f"{where}: the signature is wrong; make the request again with the key that is in it")
