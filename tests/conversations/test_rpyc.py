@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from anycore.conversations.base import Job, Phase
-from anycore.conversations.rpyc import RequestJob, RpycConversation
+from anycore.conversations.base import Phase
+from anycore.conversations.rpyc import RpycConversation
+from anycore.conversations.rpyc_jobs import RequestJob, RpycJob
 from anycore.kernel.call import Mode, Peer
 from anycore.kernel.incidents import Incidents
 from anycore.objects.connection import Connection
@@ -73,7 +74,7 @@ class MemoryLink(Link):
         self.run(list(self.conversation.feed(self.inbox.popleft())))
         return True
 
-    def run(self, jobs: list[Job]) -> None:
+    def run(self, jobs: list[RpycJob]) -> None:
         while jobs:
             job = jobs.pop(0)
             job.run()
@@ -83,12 +84,15 @@ class MemoryLink(Link):
                 self.send(data)
 
     def wait(self, result: AsyncResult, deadline: float | None) -> None:
-        self.run(list(self.conversation.suspend()))
+        inside = self.conversation.inside
+        if inside:
+            self.run(list(self.conversation.suspend()))
         try:
             while not result.settled and self.other is not None and (self.other.step() or self.step()):
                 pass
         finally:
-            self.conversation.resume()
+            if inside:
+                self.conversation.resume()
 
     def close(self) -> None:
         data = self.conversation.take()

@@ -121,7 +121,7 @@ def test_who_waits_for_another_thread_has_patience_of_its_own() -> None:
 
 @pytest.mark.parametrize("error", [LoginError("wrong password"), TypeError("a mistake")])
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
-    tried = []
+    tried: list[None] = []
 
     def dial() -> Connection:
         tried.append(None)

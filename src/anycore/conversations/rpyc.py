@@ -6,13 +6,12 @@ waits for an answer of the peer, the next may run: so a callback may call back.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from anycore.conversations.base import NO_JOBS, Conversation, Job, Phase
+from anycore.conversations.base import Conversation, Phase
+from anycore.conversations.rpyc_jobs import NOTHING, CallbackJob, CallJob, OpenJob, RequestJob
 from anycore.kernel.call import Mode
 from anycore.objects.answering import running
 from anycore.objects.extensions import CANCEL, QUESTION
@@ -20,143 +19,20 @@ from anycore.objects.link import NoLink
 from anycore.wire import rpyc_constants as wire
 from anycore.wire.errors import RemoteProtocolError
 from anycore.wire.rpyc import FrameDecoder
+from anycore.wire.rpyc_constants import CALL, REPLY, REQUEST
+from anycore.wire.rpyc_flat import flat_answer, flat_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from anycore.conversations.rpyc_jobs import RpycJob
     from anycore.kernel.call import Peer
     from anycore.kernel.incidents import Incidents
     from anycore.objects.connection import Connection
     from anycore.objects.link import Link
     from anycore.wire.rpyc import Message
 
-
-_log = logging.getLogger("anycore.rpyc")
-
-
 _ASKED: Final = (wire.PING, (wire.VALUE, (QUESTION,)))
-
-
-def current_job() -> RequestJob | None:
-    """Return the request that the running thread is at."""
-    job = running.keeper
-    return job if isinstance(job, RequestJob) else None
-
-
-class RequestJob(Job):
-    """One request of the peer. It is to be kept until its frame is sent, because it keeps alive what the frame speaks of.
-
-    Attributes:
-        seq: The request's number.
-        handler: What is asked.
-        frame: The answer; empty when none is due, or not yet.
-        kept: The result, for as long as this job lives.
-        cancelled: Whether the peer has said that it waits no longer.
-        task: What runs, where that is a coroutine.
-        urgent: Whether it takes no turn among the others.
-        raised: What is to be raised in the serving thread as well, because the configuration says so of its kind.
-    """
-
-    __slots__ = (
-        "_connection",
-        "_sent",
-        "_threads",
-        "cancelled",
-        "frame",
-        "handler",
-        "kept",
-        "raised",
-        "seq",
-        "task",
-        "urgent",
-    )
-
-    def __init__(
-        self, connection: Connection, seq: int, handler: int, sent: Any, mode: Mode, threads: tuple[int, int] = (0, 0)
-    ) -> None:
-        self.mode = mode
-        self.seq = seq
-        self.handler = handler
-        self.frame = b""
-        self.raised: BaseException | None = None
-        self._connection = connection
-        self._sent = sent
-        self._threads = threads
-        self.kept: Any = None
-        self.cancelled = False
-        self.urgent = False
-        self.task: asyncio.Task[Any] | None = None
-
-    def run(self) -> None:
-        """Do what is asked."""
-        if self.cancelled:
-            self.refuse("the caller gave this call up before its turn came")
-            return
-        sent, self._sent = self._sent, None
-        here = running
-        outer, job = here.connection, here.keeper
-        here.connection, here.keeper = self._connection, self
-        try:
-            self.frame = self._connection.handle(self.seq, self.handler, sent, self, self._threads)
-        finally:
-            here.connection, here.keeper = outer, job
-
-    def cancel(self) -> None:
-        """Stop, or do not even begin: a coroutine is cancelled; other code that runs can only look, by `cancelled`."""
-        self.cancelled = True
-        task = self.task
-        if task is not None:
-            task.get_loop().call_soon_threadsafe(task.cancel)
-
-    def refuse(self, reason: str) -> None:
-        """Answer that the server is at a limit."""
-        self._sent = None
-        if self.handler != wire.CLOSE:
-            self.frame = self._connection.refuse(self.seq, reason, self._threads)
-
-
-class _OpenJob(Job):
-    """Tells the service about a new connection, before its first request."""
-
-    __slots__ = ("_connection", "_open")
-
-    def __init__(self, connection: Connection, opened: Callable[[], None]) -> None:
-        self.mode = Mode.BLOCKING
-        self._connection = connection
-        self._open = opened
-
-    def run(self) -> None:
-        outer, running.connection = running.connection, self._connection
-        try:
-            self._open()
-        except Exception as error:  # noqa: BLE001 - whatever the service did, it ends here
-            _log.exception("%s: the service's on_connect failed", self._connection)
-            self._connection.ended(f"the service's on_connect failed: {error!r:.200}")
-        finally:
-            running.connection = outer
-
-    def refuse(self, reason: str) -> None:
-        """End the connection: a service that has not heard of it cannot serve it."""
-        self._connection.ended(reason)
-
-
-class CallbackJob(Job):
-    """Calls back whoever asked to be told of an answer, or of the end. It is in nobody's way: it takes no turn among the requests."""
-
-    __slots__ = ("_callbacks",)
-
-    def __init__(self, callbacks: Sequence[Callable[[], Any]]) -> None:
-        self.mode = Mode.BLOCKING
-        self._callbacks = callbacks
-
-    def run(self) -> None:
-        """Call them, in their order."""
-        for callback in self._callbacks:
-            callback()
-
-    def refuse(self, reason: str) -> None:
-        """Nobody can be told: the results stay there to be asked."""
-        _log.warning("callbacks about answers, or the end, were left out: %s", reason)
 
 
 class RpycConversation(Conversation):
@@ -192,22 +68,23 @@ class RpycConversation(Conversation):
         self._concurrency = concurrency
         self._max_queue = max_queue
         self._decoder = FrameDecoder(max_frame=max_frame, max_inflated=max_frame)
-        self._queue: deque[Job] | tuple[()] = ()  # most peers never have anything to put there
-        self._running = 0
-        self._jobs: dict[int, RequestJob] = {}
+        self._queue: deque[RpycJob] | tuple[()] = ()  # most peers never have anything to put there
+        self._turns: list[
+            None
+        ] = []  # an item for each job that runs: a list grows and shrinks in one step, a number does not
+        self._jobs: dict[int, RpycJob] = {}
         self._out: list[bytes] = []
         self._lock = threading.RLock()  # a finaliser that runs inside may wait for the peer, and suspend a job
         self._closing = False
         self._stopping = False
 
-    def begin(self, link: Link) -> Sequence[Job]:
+    def begin(self, link: Link) -> Sequence[RpycJob]:
         """Take the core's two verbs, and hand out the job that tells the service."""
         self.connection.link = link
         if self._opened is None:
-            return NO_JOBS
-        with self._lock:
-            self._running += 1
-        return (_OpenJob(self.connection, self._opened),)
+            return NOTHING
+        self._turns.append(None)
+        return (OpenJob(self.connection, self._opened),)
 
     @property
     def mid_frame(self) -> bool:
@@ -219,7 +96,7 @@ class RpycConversation(Conversation):
         """Whose turn it is; a peer may be silent for as long as it likes between messages."""
         if self._closing or self.connection.closed:
             return Phase.CLOSING
-        if self._running or self._queue:
+        if self._turns or self._queue:
             return Phase.WORKING
         return Phase.RECEIVING if self._decoder.mid_frame else Phase.IDLE
 
@@ -228,58 +105,67 @@ class RpycConversation(Conversation):
         """False after the end, and while too many requests wait for their turn."""
         return not self._closing and len(self._queue) < self._max_queue
 
-    def feed(self, data: bytes) -> Sequence[Job]:
+    def feed(self, data: bytes) -> Sequence[RpycJob]:
         """Take bytes; see `Conversation.feed`."""
         if self._closing:
-            return NO_JOBS
-        payloads = self._decoder.feed(data)
-        if len(payloads) == 1 and self._decoder.error is None:
-            try:
-                message = self.connection.codec.decode(payloads[0])
-                if message.kind == wire.REQUEST:
-                    return self._admit(self._request(message))
-            except RemoteProtocolError as error:
-                self._blame(error)
-                return NO_JOBS
-            return self._settle(message)
-        return self._feed_many(payloads) if payloads or self._decoder.error is not None else NO_JOBS
+            return NOTHING
+        decoder = self._decoder
+        payloads = decoder.feed(data)
+        if len(payloads) != 1 or decoder.error is not None:
+            return self._feed_many(payloads) if payloads or decoder.error is not None else NOTHING
+        try:
+            job = self._understand(payloads[0])
+        except RemoteProtocolError as error:
+            self._blame(error)
+            return NOTHING
+        if job is None:
+            return NOTHING
+        if not job.urgent:
+            if self._queue or len(self._turns) >= self._concurrency:
+                return self._put_off((job,))
+            self._turns.append(None)
+        return (job,)
 
-    def _feed_many(self, payloads: Sequence[bytes]) -> Sequence[Job]:
-        decode = self.connection.codec.decode
-        requests: list[Job] = []
-        told: list[Job] = []
+    def _feed_many(self, payloads: Sequence[bytes]) -> Sequence[RpycJob]:
+        requests: list[RpycJob] = []
+        told: list[RpycJob] = []
         try:
             for payload in payloads:
-                message = decode(payload)
-                if message.kind == wire.REQUEST:
-                    job = self._request(message)
+                job = self._understand(payload)
+                if job is not None:
                     (told if job.urgent else requests).append(job)
-                else:
-                    told.extend(self._settle(message))
             if self._decoder.error is not None:
                 raise self._decoder.error
         except RemoteProtocolError as error:
             self._blame(error)
         if requests:
-            with self._lock:
-                self._waiting().extend(requests)
-                return [*told, *self._next()]
-        return told or NO_JOBS
+            told.extend(self._put_off(requests))
+        return told or NOTHING
 
-    def _settle(self, message: Message) -> Sequence[Job]:
-        callbacks = self.connection.settle(message.seq, message.args, failed=message.kind == wire.EXCEPTION)
-        return (CallbackJob(callbacks),) if callbacks else NO_JOBS
-
-    def _admit(self, job: RequestJob) -> Sequence[Job]:
-        """Return a request as the job to do now, if it is its turn."""
-        if job.urgent:
-            return (job,)
-        with self._lock:
-            if self._running < self._concurrency and not self._queue:
-                self._running += 1
-                return (job,)
-            self._waiting().append(job)
-            return NO_JOBS
+    def _understand(self, payload: bytes) -> RpycJob | None:
+        """Take in a message; return what is to be done about it."""
+        connection = self.connection
+        codec = connection.codec
+        if codec.flat and payload:
+            kind = payload[0]
+            if kind == REQUEST:
+                call = flat_call(payload, connection.table.called, codec.max_depth, codec.max_digits)
+                if call is not None:
+                    seq, entry, args = call
+                    if type(args) is tuple:
+                        mode = Mode.BLOCKING if entry.says is None else entry.says(CALL)
+                        job = self._jobs[seq] = CallJob(connection, seq, entry.obj, args, mode)
+                        return job
+            elif kind == REPLY:
+                answer = flat_answer(payload, codec.max_depth, codec.max_digits)
+                if answer is not None:
+                    told = connection.deliver(*answer)
+                    return CallbackJob(told) if told else None
+        message = codec.decode(payload)
+        if message.kind == wire.REQUEST:
+            return self._request(message)
+        told = connection.settle(message.seq, message.args, failed=message.kind == wire.EXCEPTION)
+        return CallbackJob(told) if told else None
 
     def _request(self, message: Message) -> RequestJob:
         handler, sent = message.args
@@ -303,40 +189,34 @@ class RpycConversation(Conversation):
         if given_up is not None:
             given_up.cancel()
 
-    def _waiting(self) -> deque[Job]:
-        """Return the queue; the lock is held."""
-        queue = self._queue
-        if not isinstance(queue, deque):
-            queue = self._queue = deque()
-        return queue
+    def _put_off(self, jobs: Sequence[RpycJob]) -> Sequence[RpycJob]:
+        """Queue jobs, and return those whose turn it is."""
+        with self._lock:
+            queue = self._queue
+            if not isinstance(queue, deque):
+                queue = self._queue = deque()
+            queue.extend(jobs)
+            return self._next()
 
-    def _next(self) -> Sequence[Job]:
+    def _next(self) -> Sequence[RpycJob]:
         """Return the jobs whose turn it is; the lock is held."""
         queue = self._queue
-        if not isinstance(queue, deque):
-            return NO_JOBS
-        jobs: list[Job] = []
-        while queue and self._running < self._concurrency:
+        jobs: list[RpycJob] = []
+        while isinstance(queue, deque) and queue and len(self._turns) < self._concurrency:
+            self._turns.append(None)  # before the queue may become empty: who finds it so looks here next
             jobs.append(queue.popleft())
-            self._running += 1
         return jobs
 
-    def finish(self, job: Job) -> Sequence[Job]:
+    def finish(self, job: RpycJob) -> Sequence[RpycJob]:  # type: ignore[override] # what is given back was handed out here
         """Take back a job; see `Conversation.finish`."""
-        if type(job) is RequestJob:
-            if job.frame:
-                self._out.append(job.frame)
-            if job.urgent:
-                return NO_JOBS
-            if self._jobs.get(job.seq) is job:
-                del self._jobs[job.seq]
-        elif type(job) is CallbackJob:
-            return NO_JOBS
-        with self._lock:
-            self._running -= 1
-            jobs = self._next()
-            idle = not self._running
-        if self._stopping and idle:
+        if job.frame:
+            self._out.append(job.frame)
+        if job.urgent:
+            return NOTHING
+        if self._jobs.get(job.seq) is job:
+            del self._jobs[job.seq]
+        jobs = self.suspend()
+        if self._stopping and not self._turns:
             self._end("the server stops")
         return jobs
 
@@ -351,23 +231,27 @@ class RpycConversation(Conversation):
 
     @property
     def inside(self) -> bool:
-        """Whether the calling thread runs a job of this conversation."""
-        return running.connection is self.connection
+        """Whether the calling thread runs a job of this conversation, be it further up on its stack."""
+        job = running.keeper
+        while job is not None and job.connection is not self.connection:
+            job = job.outer
+        return job is not None
 
     def put(self, data: bytes) -> None:
         """Add a frame to what is ready to be sent. Takes no lock."""
         self._out.append(data)
 
-    def suspend(self) -> Sequence[Job]:
-        """A running job waits for the peer: let others run meanwhile."""
+    def suspend(self) -> Sequence[RpycJob]:
+        """A job has ended, or waits for the peer: let others run."""
+        self._turns.pop()
+        if not self._queue:  # whoever is about to put something there looks at the turns afterwards
+            return NOTHING
         with self._lock:
-            self._running -= 1
             return self._next()
 
     def resume(self) -> None:
         """A job that waited goes on."""
-        with self._lock:
-            self._running += 1
+        self._turns.append(None)
 
     def take(self) -> bytes:
         """Return the frames that are ready; the jobs that made them are to be kept until these are sent.
@@ -376,12 +260,14 @@ class RpycConversation(Conversation):
         for ever if that came in the record of the one before.
         """
         out = self._out
+        if not out:
+            return b""
         try:
             first = out.pop(0)
-            if not out or self.peer.tls:
-                return first
-        except IndexError:
+        except IndexError:  # another thread took it just now
             return b""
+        if not out or self.peer.tls:
+            return first
         parts = [first]
         while out:
             try:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from anycore.conversations.rpyc import CallbackJob
+from anycore.conversations.rpyc_jobs import CallbackJob
 from anycore.objects.link import Link
 
 if TYPE_CHECKING:

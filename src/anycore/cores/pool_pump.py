@@ -11,8 +11,8 @@ from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
-    from anycore.conversations.base import Job
     from anycore.conversations.rpyc import RpycConversation
+    from anycore.conversations.rpyc_jobs import RpycJob
     from anycore.cores.pool import PoolCore
     from anycore.cores.pool_connection import PoolConnection
 
@@ -65,8 +65,8 @@ class PoolPump(Pump):
         if self._reader != get_ident():
             self._core.look_at(self._owner)  # a thread of the plugin's has read what only a worker may be there to see
 
-    def _perform(self, job: Job) -> None:
-        if job.mode is Mode.QUICK or self._here.depth:
+    def _perform(self, job: RpycJob) -> None:
+        if job.mode is Mode.QUICK or self._conversation.inside:
             super()._perform(job)
             return
         if not self._core.admit(refusing=self.refusing):

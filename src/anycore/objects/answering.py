@@ -9,11 +9,12 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anycore.kernel.call import Mode
-from anycore.objects.boxing import HERE
+from anycore.objects.boxing import HERE, PLAIN
 from anycore.objects.exceptions import dump
 from anycore.objects.extensions import CANCEL
 from anycore.objects.table import says_of
 from anycore.wire import rpyc_constants as wire
+from anycore.wire.rpyc_flat import encode_flat_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -29,8 +30,15 @@ _QUICK: Final = frozenset({wire.PING, wire.CLOSE, wire.GETROOT, wire.DEL, wire.I
 
 
 class Keeper(Protocol):
-    """What `Connection.handle` leaves its results with."""
+    """What `Connection.handle` leaves its results with: a request of the peer that is being answered, or what runs in its place.
 
+    Attributes:
+        connection: The connection; None for what belongs to none.
+        outer: What the thread was at when this began, further up on its stack.
+    """
+
+    connection: Any
+    outer: Any
     kept: Any
     raised: BaseException | None
     cancelled: bool
@@ -44,14 +52,8 @@ class Here(local):
 
 
 class Running(local):
-    """The request that the running thread is at, of whatever connection.
+    """What the running thread is at, of whatever connection: the innermost of what is on its stack."""
 
-    Attributes:
-        connection: The connection.
-        keeper: What the results are left with.
-    """
-
-    connection: Answering | None = None
     keeper: Keeper | None = None
 
 
@@ -86,26 +88,47 @@ class Answering:
         Returns:
             The frame of the answer; empty where none is due.
         """
-        bound = self.codec.bind_threads
-        lent: list[Entry] = []
         try:
-            if bound:
+            if self.codec.bind_threads:
                 result = self._bound(handler, boxed, threads)
             else:
                 result = self._answer(handler, boxed)
-            if handler == wire.CLOSE:
-                return b""
+            return b"" if handler == wire.CLOSE else self._answered(seq, result, keep, threads)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the peer that caused it
+            return self._failed(seq, error, keep, threads)
+
+    def handle_call(self, seq: int, obj: Any, args: tuple[Any, ...], keep: Keeper) -> bytes:
+        """Call an object with values; as `handle` of such a CALL where the codec is `flat`."""
+        try:
+            result = self._handlers[wire.CALL](self, obj, args)
+            if type(result) is CoroutineType:
+                result = self.finished(result)
+            return self._answered(seq, result, keep)
+        except BaseException as error:  # noqa: BLE001 - as above
+            return self._failed(seq, error, keep)
+
+    def _answered(self, seq: int, result: Any, keep: Keeper | None, threads: tuple[int, int] = (0, 0)) -> bytes:
+        codec = self.codec
+        if codec.flat and type(result) in PLAIN:
+            frame = encode_flat_answer(seq, result)
+            if frame is not None:
+                return frame
+        lent: list[Entry] = []
+        try:
             answer = self._boxer.box(result, lent)
             if keep is not None:
                 keep.kept = result
-            if bound:
-                return self.codec.encode_reply(seq, answer, threads[1] or get_ident(), threads[0])
-            return self.codec.encode_reply(seq, answer)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the peer that caused it
+            if codec.bind_threads:
+                return codec.encode_reply(seq, answer, threads[1] or get_ident(), threads[0])
+            return codec.encode_reply(seq, answer)
+        except BaseException:
             self._boxer.unlend(lent)
-            if keep is not None and self._propagates(error):
-                keep.raised = error
-            return self._refusal(seq, error, threads)
+            raise
+
+    def _failed(self, seq: int, error: BaseException, keep: Keeper | None, threads: tuple[int, int] = (0, 0)) -> bytes:
+        if keep is not None and self._propagates(error):
+            keep.raised = error
+        return self._refusal(seq, error, threads)
 
     def _propagates(self, error: BaseException) -> bool:
         return (isinstance(error, KeyboardInterrupt) and self._settings["propagate_KeyboardInterrupt_locally"]) or (
@@ -146,6 +169,8 @@ class Answering:
                 label, ((reference, pack), (first, args), (second, kwargs)) = boxed
                 if label == wire.TUPLE and reference == wire.LOCAL_REF and first == second == wire.VALUE:
                     entry = self.table.entry(pack)
+                    if entry.key is None:
+                        self.table.recognise(entry)
                     says = entry.says
                     return (HERE, (entry.obj, args, kwargs)), Mode.BLOCKING if says is None else says(handler)
             except (TypeError, ValueError, KeyError):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from anycore.objects.table import Entry, IdPack, ObjectTable
 
 _BUILTINS: Final = builtin_classes()
-_PLAIN: Final = frozenset({type(None), bool, int, float, complex, bytes, str})
+PLAIN: Final = frozenset({type(None), bool, int, float, complex, bytes, str})
+"""Types whose values always travel by value, and refer to nothing."""
 _SHORT: Final = 4
 _MAX_CLASSES: Final = 10_000
 HERE: Final = object()
@@ -66,7 +67,7 @@ class Boxer:
             TableFullError: When the peer holds too many objects already.
         """
         kind = type(obj)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return (VALUE, obj)
         if kind is tuple:
             return self.box_tuple(obj, lent)
@@ -87,7 +88,7 @@ class Boxer:
         plain = True
         for item in obj:
             kind = type(item)
-            if kind in _PLAIN:
+            if kind in PLAIN:
                 items.append((VALUE, item))
             elif kind is Encoded:
                 items.append(item)

@@ -5,35 +5,32 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from threading import RLock, get_ident
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.objects.answering import Answering, Here
+from anycore.objects.asking import Asking
 from anycore.objects.boxing import Boxer
 from anycore.objects.config import SAFE_ATTRS, make_config, shared_config
 from anycore.objects.exceptions import ExceptionLoader
-from anycore.objects.extensions import ANSWER, CANCEL, EXTENSIONS, QUESTION
+from anycore.objects.extensions import EXTENSIONS
 from anycore.objects.handlers import HANDLERS
 from anycore.objects.inspection import Inspector
-from anycore.objects.limits import limit_of, limited
 from anycore.objects.policy import AttributePolicy
 from anycore.objects.proxy import is_proxy
 from anycore.objects.result import AsyncResult
 from anycore.objects.serving import Serving
 from anycore.objects.table import ObjectTable
 from anycore.wire import rpyc_constants as wire
-from anycore.wire.brine import Encoded
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.rpyc import MessageCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
     from anycore.objects.link import Link
-    from anycore.objects.table import Entry
 
 _log = logging.getLogger("anycore.rpyc")
 _numbers = itertools.count(1)
@@ -42,11 +39,9 @@ _object = object.__getattribute__
 _HANDLERS: Final[dict[int, Callable[..., Any]]] = {**HANDLERS, **EXTENSIONS}
 _lock: Final = RLock()
 """Held while a connection gets a dictionary of its own."""
-_NOTHING: Final = Encoded((wire.VALUE, ()))
-"""No named arguments, as nearly always, ready to be sent."""
 
 
-class Connection(Answering, Serving):
+class Connection(Asking, Answering, Serving):
     """One end of a connection, the same at both ends.
 
     Args:
@@ -150,121 +145,6 @@ class Connection(Answering, Serving):
         """Return the socket's descriptor, -1 where there is none."""
         return self.link.fileno()
 
-    # Requests of ours.
-
-    def async_request(self, handler: int, *args: Any, timeout: float | None = None) -> AsyncResult:
-        """Send a request.
-
-        Args:
-            handler: Its number.
-            *args: Its arguments.
-            timeout: Seconds to wait for the answer, or None for no limit.
-
-        Raises:
-            EOFError: When the connection has ended.
-            OverflowError: When too many requests wait for their answers.
-            LocalProtocolError: When an argument cannot be sent, as text that has no UTF-8.
-        """
-        return self._request(handler, args, timeout)
-
-    def call(self, proxy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a proxy of this connection and wait for what it returns; as `sync_request` of CALL, which it is the shorter way of."""
-        if kwargs:
-            return self.sync_request(wire.CALL, proxy, args, tuple(kwargs.items()))
-        limit = limit_of(self, self._settings["sync_request_timeout"])
-        return self._request(wire.CALL, (proxy, args, _NOTHING), limit).value
-
-    def _request(self, handler: int, args: tuple[Any, ...], timeout: float | None) -> AsyncResult:
-        if self.closed:
-            raise self._eof()
-        pending = self._pending
-        if len(pending) >= self._settings["max_pending"]:
-            message = f"{len(pending)} requests wait for their answers already; wait for some, or raise max_pending"
-            raise OverflowError(message)
-        lent: list[Entry] = []
-        seq = next(self._seq)
-        try:
-            boxed = self._boxer.box_tuple(args, lent)
-            result = pending[seq] = AsyncResult(self, seq, timeout)
-            if self.codec.bind_threads:
-                data = self.codec.encode_request(seq, handler, boxed, *self._threads())
-            else:
-                data = self.codec.encode_request(seq, handler, boxed)
-            self.link.send(data)
-        except BaseException:
-            pending.pop(seq, None)
-            self._boxer.unlend(lent)
-            raise
-        if not self._alive and pending.pop(seq, None) is not None:  # ended meanwhile, and not told
-            raise self._eof()
-        return result
-
-    def _threads(self) -> tuple[int, int]:
-        own, peer = self._bound_here().threads
-        return own or get_ident(), peer
-
-    def sync_request(self, handler: int, *args: Any) -> Any:
-        """Send a request and wait for its answer, for `sync_request_timeout` seconds at most, or as long as `timeout` says here.
-
-        Raises:
-            TimeoutError: When none came in time.
-            EOFError: When the connection has ended.
-            BaseException: What the peer raised.
-        """
-        limit = limit_of(self, self._settings["sync_request_timeout"])
-        return self._request(handler, args, limit).value
-
-    def timeout(self, seconds: float | None) -> AbstractContextManager[None]:
-        """Limit the time of each request that a block makes, in this thread: ``with conn.timeout(2): conn.root.f()``.
-
-        Args:
-            seconds: Seconds for each request; None for no limit.
-        """
-        return limited(self, seconds)
-
-    def give_up(self, seq: int) -> bool:
-        """Forget a request whose time is over; its answer will find nobody.
-
-        Returns:
-            False when the answer was quicker.
-        """
-        if self._pending.pop(seq, None) is None:
-            return False
-        if seq >= 0 and not self.closed:
-            self._given_up[seq] = None
-            self.cancel(seq)
-        return True
-
-    def cancel(self, seq: int) -> None:
-        """Ask the peer to stop working at a request, if it is one that can; find that out first where it is not known."""
-        try:
-            if self._extended:
-                self.async_request(CANCEL, seq)
-            elif self._extended is None:
-                self._to_cancel.append(seq)
-                if len(self._to_cancel) == 1:
-                    self.async_request(wire.PING, QUESTION).add_callback(self._learn)
-        except (EOFError, OSError, OverflowError, RuntimeError):
-            return  # the request was given up already; this was a courtesy
-
-    def _learn(self, result: AsyncResult) -> None:
-        self._extended = not result.error and result.value == ANSWER
-        while self._to_cancel:
-            seq = self._to_cancel.pop()
-            if self._extended:
-                self.cancel(seq)
-
-    def extended(self) -> bool:
-        """Ask, once, whether the peer is one of ours, so that it knows more requests than the protocol has.
-
-        Raises:
-            TimeoutError: When no answer came in time.
-            EOFError: When the connection has ended.
-        """
-        if self._extended is None:
-            self._extended = self.sync_request(wire.PING, QUESTION) == ANSWER
-        return self._extended
-
     def release(self, pack: Any, count: int) -> None:
         """Tell the peer that references of ours have gone. Safe inside a finaliser; errors are nobody's business there."""
         if self.closed:
@@ -279,18 +159,6 @@ class Connection(Answering, Serving):
     def give_back(self, boxed: Any) -> None:
         """Release the references in an answer that nobody unboxed."""
         self._boxer.release(boxed)
-
-    def ping(self, data: Any = None, timeout: float | None = 3) -> None:
-        """Send data there and back.
-
-        Raises:
-            ValueError: When something else came back.
-            TimeoutError: When nothing did in time.
-        """
-        sent = data if data is not None else "abcdefghijklmnopqrstuvwxyz" * 20
-        if self.async_request(wire.PING, sent, timeout=timeout).value != sent:
-            message = "the peer's answer to a ping is not what was sent"
-            raise ValueError(message)
 
     # What the peer sends.
 
@@ -316,6 +184,15 @@ class Connection(Answering, Serving):
         if loader is None:
             loader = self._exceptions = ExceptionLoader(self._settings)
         return loader
+
+    def deliver(self, seq: int, value: Any) -> Sequence[Callable[[], Any]]:
+        """Enter an answer of the peer that is a value; as `settle`, which it is the shorter way of."""
+        result = self._pending.pop(seq, None)
+        if result is None:
+            self._given_up.pop(seq, None)
+            return ()
+        callbacks = result.deliver(value)
+        return [_bound(callback, result) for callback in callbacks] if callbacks else ()
 
     def settle(self, seq: int, sent: Any, *, failed: bool) -> Sequence[Callable[[], Any]]:
         """Enter an answer of the peer. One that nobody waits for any more gives its references back; one never asked for is ignored.

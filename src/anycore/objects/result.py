@@ -176,9 +176,13 @@ class AsyncResult:
         if failed:
             self._failed = True
         elif type(sent) is tuple and len(sent) == 2 and sent[0] == VALUE:
-            self._value, self._state = sent[1], _VALUE
-            return self._settled()
+            return self.deliver(sent[1])
         self._value, self._state = _Parcel(self._connection, sent), _ARRIVED
+        return self._settled()
+
+    def deliver(self, value: Any) -> Sequence[Callable[[AsyncResult], Any]]:
+        """Enter an answer that needs no unpacking; otherwise as `settle`."""
+        self._value, self._state = value, _VALUE
         return self._settled()
 
     def fail(self, error: BaseException) -> Sequence[Callable[[AsyncResult], Any]]:

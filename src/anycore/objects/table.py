@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from anycore.wire.brine import Encoded
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.rpyc_constants import REMOTE_REF
+from anycore.wire.rpyc_flat import call_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +45,10 @@ class Entry:
         boxed: A reference to it, ready to be sent.
         extra: References beyond the first.
         says: Tells by a request's number where it runs; see `says_of`.
+        key: By what calls of it are recognised; None before the first.
     """
 
-    __slots__ = ("boxed", "extra", "obj", "pack", "says")
+    __slots__ = ("boxed", "extra", "key", "obj", "pack", "says")
 
     def __init__(self, obj: Any, pack: IdPack) -> None:
         self.obj = obj
@@ -54,6 +56,7 @@ class Entry:
         self.boxed = Encoded((REMOTE_REF, pack))
         self.extra = 0
         self.says = says_of(obj)
+        self.key: bytes | None = None
 
 
 def says_of(obj: Any) -> Callable[[int], Mode] | None:
@@ -75,9 +78,12 @@ class ObjectTable:
 
     Args:
         limit: How many objects the peer may hold at once.
+
+    Attributes:
+        called: Those that were called already, by how the peer writes a call of theirs; see `call_key`.
     """
 
-    __slots__ = ("_by_identity", "_by_pack", "_closed", "_limit", "_lock", "_numbers")
+    __slots__ = ("_by_identity", "_by_pack", "_closed", "_limit", "_lock", "_numbers", "called")
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self._limit = limit
@@ -86,6 +92,7 @@ class ObjectTable:
         self._numbers = count(1)
         self._by_pack: dict[IdPack, Entry] = {}
         self._by_identity: dict[int, Entry] = {}
+        self.called: dict[bytes, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._by_pack)
@@ -132,6 +139,14 @@ class ObjectTable:
         """
         return self._by_pack[pack]
 
+    def recognise(self, entry: Entry) -> None:
+        """Enter an object into `called`, for as long as the peer holds it."""
+        key = call_key(entry.boxed)
+        with self._lock:
+            if self._by_pack.get(entry.pack) is entry:
+                self.called[key] = entry
+                entry.key = key
+
     def find(self, pack: Any) -> Any:
         """Return the object that an id pack stands for.
 
@@ -164,6 +179,8 @@ class ObjectTable:
                 raise KeyError(pack) from None
             if entry.extra < references:
                 del self._by_pack[pack], self._by_identity[id(entry.obj)]
+                if entry.key is not None:
+                    del self.called[entry.key]
             else:
                 entry.extra -= references
 
@@ -174,6 +191,7 @@ class ObjectTable:
             held = list(self._by_pack.values())
             self._by_pack.clear()
             self._by_identity.clear()
+            self.called.clear()
         del held  # outside the lock: finalisers of the objects may come back to us
 
     def _entry(self, obj: Any) -> Entry:

@@ -10,7 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from anycore.conversations.rpyc import current_job
+from anycore.conversations.rpyc_jobs import current_job
 from anycore.objects.extensions import CALL_BY_VALUE, restore
 from anycore.objects.proxy import is_proxy
 from anycore.rpyc.root import local

@@ -35,6 +35,10 @@ class LargeContent(Exception):  # noqa: N818 - no error
     """Somewhere in a value is content too large for the text way."""
 
 
+UNENCODABLE: Final = (*_FAILURES, LargeContent)
+"""What an encoder raises of a value that is not for it."""
+
+
 class Encoded:
     """A value together with its encoding, to stand for it in other values: dumped often, encoded once.
 
@@ -82,7 +86,7 @@ def dump_text(value: Any) -> str:
         LocalProtocolError: As `dump` does.
     """
     try:
-        return _ENCODERS[type(value)](value)
+        return ENCODERS[type(value)](value)
     except _FAILURES as error:
         raise _failure(value, error) from error
 
@@ -113,7 +117,7 @@ def dump_parts(value: Any) -> list[bytes]:
                 head = f"{'' if kind is bytes else chr(tags.TEXT)}\x0f{_long(len(content))}"
                 parts += (head.encode("latin-1"), content)
             else:
-                parts.append(_ENCODERS[kind](item).encode("latin-1"))
+                parts.append(ENCODERS[kind](item).encode("latin-1"))
     except _FAILURES as error:
         raise _failure(value, error) from error
     return parts
@@ -201,16 +205,17 @@ def _encode_bool(value: bool) -> str:
 
 
 def _encode_slice(value: slice) -> str:
-    return f"\x19{_encode_tuple((value.start, value.stop, value.step))}"
+    return f"\x19{encode_tuple((value.start, value.stop, value.step))}"
 
 
 def _encode_frozenset(value: frozenset[Any]) -> str:
-    return f"\x1a{_encode_tuple(tuple(value))}"
+    return f"\x1a{encode_tuple(tuple(value))}"
 
 
-def _encode_tuple(value: tuple[Any, ...]) -> str:
+def encode_tuple(value: tuple[Any, ...]) -> str:
+    """Encode a tuple to text; as `dump_text`, but what it raises is one of `UNENCODABLE`."""
     # Pairs and triples are what messages are made of. Their first item is a number nearly always.
-    encoders = _ENCODERS
+    encoders = ENCODERS
     size = len(value)
     if size == 2:
         a, b = value
@@ -234,7 +239,7 @@ def _tuple_head(size: int) -> str:
 
 INTEGERS: Final = _Integers({number: chr(tags.SMALL_INT + number) for number in tags.SMALL_INTS})
 
-_ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
+ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
     type(None): {None: chr(tags.NONE)}.__getitem__,
     bool: _encode_bool,
     int: INTEGERS.__getitem__,
@@ -242,14 +247,14 @@ _ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
     complex: _encode_complex,
     bytes: _encode_bytes,
     str: _encode_text,
-    tuple: _encode_tuple,
+    tuple: encode_tuple,
     frozenset: _encode_frozenset,
     slice: _encode_slice,
     type(NotImplemented): {NotImplemented: chr(tags.NOT_IMPLEMENTED)}.__getitem__,
     type(...): {...: chr(tags.ELLIPSIS)}.__getitem__,
     Encoded: operator.attrgetter("text"),
 }
-_SCALARS: Final = frozenset(_ENCODERS) - {tuple, frozenset, slice}
+_SCALARS: Final = frozenset(ENCODERS) - {tuple, frozenset, slice}
 
 
 def _failure(value: Any, error: Exception) -> LocalProtocolError:

@@ -17,6 +17,7 @@ from anycore.wire.rpyc_constants import COMPRESS_ABOVE, COMPRESSION_LEVEL, MAX_F
 
 _HEAD: Final = Struct("!LB")
 _HEAD_SIZE: Final = 5
+_unpack_head: Final = _HEAD.unpack_from
 _MAX_LENGTH: Final = 0xFFFFFFFF
 
 # Compressing what does not shrink costs more than anything else here. Payloads of the first size are tried in three
@@ -35,9 +36,10 @@ class FrameDecoder:
     Attributes:
         error: Why the connection's bytes cannot be followed further; None as long as they can. Set by `feed`, after the
             payloads before it were returned.
+        mid_frame: Whether some bytes of an unfinished frame have been seen.
     """
 
-    __slots__ = ("_body", "_flag", "_head", "_max_frame", "_max_inflated", "_missing", "error")
+    __slots__ = ("_body", "_flag", "_head", "_max_frame", "_max_inflated", "_missing", "error", "mid_frame")
 
     def __init__(self, *, max_frame: int = MAX_FRAME, max_inflated: int = MAX_INFLATED) -> None:
         self._max_frame = max_frame
@@ -49,11 +51,7 @@ class FrameDecoder:
         self._missing = 0
         self._flag = 0
         self.error: RemoteProtocolError | None = None
-
-    @property
-    def mid_frame(self) -> bool:
-        """Whether some bytes of an unfinished frame have been seen."""
-        return self.error is None and (self._body is not None or bool(self._head))
+        self.mid_frame = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes as they come from the peer.
@@ -63,6 +61,11 @@ class FrameDecoder:
         Returns:
             The payloads that became complete, in order, decompressed.
         """
+        size = len(data)
+        if size > _HEAD_SIZE and not self.mid_frame and self.error is None:
+            length, flag = _unpack_head(data)
+            if length == size - _HEAD_SIZE - 1 and not flag and length <= self._max_frame:
+                return [data[_HEAD_SIZE:-1]]  # nearly always: one frame, and nothing else
         payloads: list[bytes] = []
         if self.error is not None:
             return payloads
@@ -72,6 +75,7 @@ class FrameDecoder:
             self.error = error
             self._body = None
             self._head = b""
+        self.mid_frame = self._body is not None or bool(self._head)
         return payloads
 
     def eof(self) -> None:
@@ -92,7 +96,7 @@ class FrameDecoder:
             self._head = b""
         size = len(data)
         while size - position >= _HEAD_SIZE:
-            length, flag = _HEAD.unpack_from(data, position)
+            length, flag = _unpack_head(data, position)
             if length > self._max_frame or flag > 1:
                 raise self._bad_head(length, flag)
             position += _HEAD_SIZE

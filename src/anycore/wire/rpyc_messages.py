@@ -48,12 +48,14 @@ from anycore.wire.rpyc_constants import (
     TUPLE,
     VALUE,
 )
+from anycore.wire.rpyc_flat import LONGEST
 from anycore.wire.rpyc_frames import encode_frame, join_frame
 
 _CHARS: Final = tuple(map(chr, range(256)))
 _KINDS: Final = (REQUEST, REPLY, EXCEPTION)
 _THREADS: Final = Struct("!QQ")
 _THREADS_SIZE: Final = _THREADS.size
+_LONGEST_NUMBER: Final = 255  # digits of an integer whose length is said in one byte
 _SHORT: Final = 65536  # bytes; the length of such payloads has two bytes that matter
 
 # How a payload begins, up to its sequence number, by dialect.
@@ -120,10 +122,13 @@ class MessageCodec:
     Attributes:
         dialect: As above; no longer None once the peer has spoken.
         bind_threads: As above; no longer None once the peer has spoken.
+        max_depth: As above.
+        max_digits: As above.
+        flat: Whether short messages may go the shorter way, by `rpyc_flat`.
     """
 
-    __slots__ = ("_compress_above", "_head_texts", "_heads", "_level", "_max_depth", "_max_digits", "_max_items", "_short",
-                 "_start", "_targets", "bind_threads", "dialect")  # fmt: skip
+    __slots__ = ("_compress_above", "_head_texts", "_heads", "_level", "_max_items", "_short", "_start", "_targets",
+                 "bind_threads", "dialect", "flat", "max_depth", "max_digits")  # fmt: skip
 
     def __init__(
         self,
@@ -142,9 +147,9 @@ class MessageCodec:
         self.bind_threads = bind_threads
         self._compress_above = compress_above
         self._level = level
-        self._max_depth = max_depth
+        self.max_depth = max_depth
         self._max_items = max_items
-        self._max_digits = max_digits
+        self.max_digits = max_digits
         self._short = _SHORT if compress_above is None else min(_SHORT, compress_above + 1)
         self._targets: dict[bytes, Any] = {}
         self._settle()
@@ -161,7 +166,7 @@ class MessageCodec:
         if kind is None:
             return self._decode_unusual(payload)
         position = start + 3
-        digits = self._max_digits
+        digits = self.max_digits
         try:
             if size > self._max_items:
                 check_items(payload, position - 1, self._max_items)
@@ -172,7 +177,7 @@ class MessageCodec:
             if kind == 1:
                 args, position = self._decode_request(payload, position)
             else:
-                args, position = LOADERS[payload[position]](payload, position + 1, self._max_depth, digits)
+                args, position = LOADERS[payload[position]](payload, position + 1, self.max_depth, digits)
         except FAILURES as error:
             raise refusal(error, size) from error
         if position != size:
@@ -235,9 +240,11 @@ class MessageCodec:
         self._heads = _HEADS[dialect] if settled and dialect is not None else _UNSETTLED
         self._head_texts = _PREFIXES[dialect or DIALECT_6]
         self._start = _THREADS_SIZE if self.bind_threads else 0
+        roomy = self._max_items >= LONGEST and self.max_digits >= _LONGEST_NUMBER
+        self.flat = settled and dialect == DIALECT_6 and not self._start and roomy and self._short > LONGEST
 
     def _decode_request(self, payload: bytes, position: int) -> tuple[Any, int]:
-        depth, digits = self._max_depth, self._max_digits
+        depth, digits = self.max_depth, self.max_digits
         target = _TARGETED.get(payload[position : position + _TARGETED_SIZE])
         if target is None:
             args, position = LOADERS[payload[position]](payload, position + 1, depth, digits)
@@ -267,7 +274,7 @@ class MessageCodec:
         reference = known.get(payload[start:end])
         if reference is not None:
             return reference, end
-        pack, position = load_tuple_3(payload, start, self._max_depth, self._max_digits)
+        pack, position = load_tuple_3(payload, start, self.max_depth, self.max_digits)
         reference = (LOCAL_REF, pack)
         if position == end and end - start <= _TARGET_SIZE:
             if len(known) >= _TARGETS:
@@ -289,7 +296,7 @@ class MessageCodec:
             parts = (first,)
             start += 1
         content = load(
-            payload[start:], max_depth=self._max_depth + 1, max_items=self._max_items, max_digits=self._max_digits
+            payload[start:], max_depth=self.max_depth + 1, max_items=self._max_items, max_digits=self.max_digits
         )
         if type(content) is tuple:
             parts += content
