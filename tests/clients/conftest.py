@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
@@ -45,6 +46,12 @@ class Peer:
     def hold(self) -> None:
         """Say nothing until the test is over."""
         self._over.wait()
+
+    def reset(self) -> None:
+        """End the connection as the system does for a process that is killed while something is unread."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._file.close()
+        self.socket.close()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -86,7 +86,10 @@ def test_a_method_that_blocks_for_ever_is_told_and_cut_off_in_the_end(server: Se
 def test_a_crash_costs_one_worker_and_the_calls_in_it(serve: Serve) -> None:
     with serve("prefork", "--prefork-workers=2") as server:
         for method, how in (("crash", "signal 11"), ("exit", "status 3"), ("abort", "signal 6")):
-            with server.connect() as client, pytest.raises(TransportError):
-                client.call(f"bad.{method}")
+            with server.connect() as client:
+                assert client.call("bad.well", 1) == 1  # so that the connection is one that was kept
+                with pytest.raises(TransportError, match="the call may or may not have been made"):
+                    client.call(f"bad.{method}")
             assert "the calls that ran in it are lost; another takes its place" in server.until(how)
             assert server.goes_on()
+            assert server.said.count(how) == 1, "a call that ends its worker is not made in another"

@@ -17,7 +17,7 @@ from anycore.clients.aio import AsyncClient
 from anycore.clients.blocking import Client
 from anycore.clients.credentials import authorization, with_authorization
 from anycore.clients.errors import CallTimeoutError, TransportError
-from anycore.clients.exchange import MAX_REPLY, make_endpoint
+from anycore.clients.exchange import IDLE_TIME, MAX_REPLY, make_endpoint
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.faults import Fault
 
@@ -44,6 +44,8 @@ def connect(
     default: Callable[[Any], Any] | None = None,
     credentials: tuple[str, str] | None = None,
     token: str = "",
+    idle_time: float = IDLE_TIME,
+    retries: int = 0,
 ) -> Client:
     """Make a synchronous client. Nothing is connected before the first call.
 
@@ -60,17 +62,28 @@ def connect(
         default: Called with a value of a type that the wire does not know; returns one that it does.
         credentials: Name and password to sign in with, in place of those in the URL.
         token: A bearer token to sign in with, in their place.
+        idle_time: Seconds that a connection may have been idle and still be used, 0 to use none twice. Give less than the
+            server's own `idle_time`, which is 75 unless changed; one that says its time (`Keep-Alive: timeout=5`) is believed.
+        retries: How often a call is made once more when its connection has ended without a byte of an answer. Whether it was
+            carried out cannot be known then, so that this is for methods that may be called twice (RFC 9110 section 9.2.2).
 
     Returns:
         A client that threads may share, and a context manager that closes it.
 
     Raises:
-        ValueError: The URL, the time-out or the credentials have no meaning.
+        ValueError: The URL, the credentials or one of the numbers have no meaning.
         LocalProtocolError: A header cannot be sent.
     """
     headers = with_authorization(headers, authorization(credentials, token))
     endpoint = make_endpoint(
-        url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
+        url,
+        timeout=timeout,
+        headers=headers,
+        compress=compress,
+        max_reply=max_reply,
+        default=default,
+        idle_time=idle_time,
+        retries=retries,
     )
     return Client(endpoint, context)
 
@@ -86,6 +99,8 @@ def aconnect(
     default: Callable[[Any], Any] | None = None,
     credentials: tuple[str, str] | None = None,
     token: str = "",
+    idle_time: float = IDLE_TIME,
+    retries: int = 0,
 ) -> AsyncClient:
     """Make an asyncio client; the arguments and errors are those of `connect`. Nothing is connected before a call.
 
@@ -94,6 +109,13 @@ def aconnect(
     """
     headers = with_authorization(headers, authorization(credentials, token))
     endpoint = make_endpoint(
-        url, timeout=timeout, headers=headers, compress=compress, max_reply=max_reply, default=default
+        url,
+        timeout=timeout,
+        headers=headers,
+        compress=compress,
+        max_reply=max_reply,
+        default=default,
+        idle_time=idle_time,
+        retries=retries,
     )
     return AsyncClient(endpoint, context)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from anycore.clients.errors import failed
+from anycore.clients.errors import UnansweredError, UnsentError, failed, lost
 from anycore.clients.proxy import MethodProxy, checked
 from anycore.clients.waiting import readable
 
@@ -26,7 +27,8 @@ class AsyncClient:
 
     Methods are attributes: ``await client.thermostat.set(21.5)``; `call` reaches also those whose names start with that
     of one of this class's own methods. Connections are opened when needed and kept for the next call. A call that is
-    cancelled closes its connection.
+    cancelled closes its connection. It is sent once, unless it is known that nothing of it was sent, or `retries` were asked
+    for.
 
     Args:
         endpoint: Where calls go.
@@ -126,25 +128,30 @@ class AsyncClient:
         return exchange.result()
 
     async def _carry(self, question: Question, limit: asyncio.Timeout) -> Exchange:
-        connection = self._take()
-        if connection is not None:
-            exchange = self._endpoint.open(question, _left(limit))
+        connection, retries = self._take(), self._endpoint.retries
+        while True:
+            kept = connection is not None
             try:
-                return await self._use(connection, exchange)
-            except TimeoutError:
-                raise
-            except OSError:
-                # As in the other client: closed while the question was on its way, so it goes out once more.
-                if exchange.started:
+                return await self._use(connection or await self._connect(), question, limit)
+            except UnsentError:
+                if not kept:
                     raise
-        connection = await self._connect()
-        return await self._use(connection, self._endpoint.open(question, _left(limit)))
+            except UnansweredError:
+                # As in the other client: it may have been carried out, and must not be repeated unasked.
+                if not retries:
+                    raise
+                retries -= 1
+            connection = None
 
-    async def _use(self, connection: Connection, exchange: Exchange) -> Exchange:
+    async def _use(self, connection: Connection, question: Question, limit: asyncio.Timeout) -> Exchange:
+        keep = 0.0
         try:
+            exchange = self._endpoint.open(question, _left(limit))
             await connection.carry(exchange)
+            keep = exchange.keep
         finally:
-            if exchange.reusable and connection.idle and not self._closed and len(self._idle) < _MAX_IDLE:
+            if keep and connection.idle and not self._closed and len(self._idle) < _MAX_IDLE:
+                connection.until = time.monotonic() + keep
                 self._idle.append(connection)
             else:
                 connection.abort()
@@ -167,7 +174,7 @@ class AsyncClient:
             raise RuntimeError(f"{self!r} is closed; aconnect() again")
         while self._idle:
             connection = self._idle.pop()
-            if connection.idle and not connection.readable():
+            if connection.idle and time.monotonic() < connection.until and not connection.readable():
                 return connection
             connection.abort()  # its end, or a reply that nobody asked for, as a 408 before closing
         return None
@@ -178,11 +185,13 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         closed: Done when the connection is.
+        until: When it has been idle for too long to be used, by the monotonic clock.
     """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = loop.create_future()
+        self.until = 0.0
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._done: asyncio.Future[None] | None = None
@@ -207,14 +216,18 @@ class Connection(asyncio.Protocol):
         """Send the question and wait until its reply is complete.
 
         Raises:
-            OSError: The connection broke.
+            UnsentError: The connection had ended.
+            UnansweredError: It ended without an answer.
+            OSError: It broke otherwise.
         """
         if self._transport is None or self._transport.is_closing():
-            raise ConnectionResetError("the server closed the connection")
+            raise UnsentError("the server closed it before the call could be sent")
         self._exchange = exchange
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(exchange.request)
         try:
+            if self._transport.is_closing():  # already: so it was the first write to the socket that has failed
+                raise UnsentError("it ended before the call could be sent")
             await self._done
         finally:
             self._exchange = self._done = None
@@ -243,13 +256,11 @@ class Connection(asyncio.Protocol):
         done = self._done
         if self._exchange is None or done is None or done.done():
             return
-        if self._exchange.started:
+        if self._exchange.started and not isinstance(exc, ConnectionError):
             self._exchange.eof()
             done.set_result(None)
-        elif isinstance(exc, OSError):
-            done.set_exception(exc)
         else:
-            done.set_exception(ConnectionResetError("the server closed the connection without an answer"))
+            done.set_exception(lost(exc, started=self._exchange.started))
 
 
 def _left(limit: asyncio.Timeout) -> float | None:

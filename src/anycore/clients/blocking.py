@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from anycore.clients.errors import failed
+from anycore.clients.errors import UnansweredError, UnsentError, failed, lost
 from anycore.clients.proxy import MethodProxy, checked
 from anycore.clients.waiting import readable
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from anycore.wire.faults import Fault
 
 _MAX_IDLE = 16  # connections kept; more threads than that may call at once, each with its own
+_RECORD = 16384  # bytes; the longest of TLS (RFC 8446 section 5.1), so that what is written first is there whole or not at all
 
 
 class Client:
@@ -30,7 +31,7 @@ class Client:
 
     Methods are attributes: ``client.thermostat.set(21.5)``; `call` reaches also those whose names start with that of
     one of this class's own methods. Connections are opened when needed and kept for the next call. After a fork, the
-    child opens its own.
+    child opens its own. A call is sent once, unless it is known that nothing of it was sent, or `retries` were asked for.
 
     Args:
         endpoint: Where calls go.
@@ -131,31 +132,31 @@ class Client:
         return exchange.result()
 
     def _carry(self, question: Question, deadline: float | None) -> Exchange:
-        connection = self._take()
-        if connection is not None:
-            exchange = self._endpoint.open(question, _left(deadline))
+        connection, retries = self._take(), self._endpoint.retries
+        while True:
+            kept = connection is not None
             try:
-                return self._use(connection, exchange, deadline)
-            except TimeoutError:
-                raise
-            except OSError:
-                # A server may close an idle connection just when the next question is on its way (RFC 9112 section
-                # 9.3.1). If it has not answered with a single byte, the question goes out once more, on a new one.
-                if exchange.started:
+                return self._use(
+                    connection or Connection(self._endpoint.target, self._context, deadline), question, deadline
+                )
+            except UnsentError:
+                if not kept:
                     raise
-        connection = Connection(self._endpoint.target, self._context, deadline)
+            except UnansweredError:
+                # It may have been carried out, and must not be repeated unasked (RFC 9110 section 9.2.2).
+                if not retries:
+                    raise
+                retries -= 1
+            connection = None
+
+    def _use(self, connection: Connection, question: Question, deadline: float | None) -> Exchange:
+        keep = 0.0
         try:
             exchange = self._endpoint.open(question, _left(deadline))
-        except BaseException:
-            connection.close()
-            raise
-        return self._use(connection, exchange, deadline)
-
-    def _use(self, connection: Connection, exchange: Exchange, deadline: float | None) -> Exchange:
-        try:
             connection.carry(exchange, deadline)
+            keep = exchange.keep
         finally:
-            self._give_back(connection, usable=exchange.reusable and connection.intact)
+            self._give_back(connection, keep)
         return exchange
 
     def _take(self) -> Connection | None:
@@ -171,13 +172,14 @@ class Client:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-            if not connection.readable():
+            if time.monotonic() < connection.until and not connection.readable():
                 return connection
             connection.close()  # its end, or a reply that nobody asked for, as a 408 before closing
 
-    def _give_back(self, connection: Connection, *, usable: bool) -> None:
+    def _give_back(self, connection: Connection, keep: float) -> None:
+        connection.until = time.monotonic() + keep
         with self._lock:
-            if usable and not self._closed and len(self._idle) < _MAX_IDLE:
+            if keep and connection.intact and not self._closed and len(self._idle) < _MAX_IDLE:
                 self._idle.append(connection)
                 return
         connection.close()
@@ -193,6 +195,7 @@ class Connection:
 
     Attributes:
         intact: Every question was sent whole, so that the next one may follow.
+        until: When it has been idle for too long to be used, by the monotonic clock; 0 before its first exchange.
 
     Raises:
         OSError: It could not be made.
@@ -201,6 +204,7 @@ class Connection:
     def __init__(self, target: Target, context: ssl.SSLContext | None, deadline: float | None) -> None:
         self._socket = _connect(target, deadline)
         self.intact = True
+        self.until = 0.0
         try:
             if context is not None:
                 self._socket.settimeout(_left(deadline))
@@ -213,27 +217,45 @@ class Connection:
         """Send the question and receive until its reply is complete.
 
         Raises:
-            OSError: The connection broke, or time ran out (TimeoutError).
+            UnsentError: The connection, which was kept, had ended.
+            UnansweredError: It ended without an answer.
+            OSError: It broke otherwise, or time ran out (TimeoutError).
         """
-        self._socket.settimeout(_left(deadline))
-        broken: OSError | None = None
+        broken = self._send(exchange.request, deadline)
         try:
-            self._socket.sendall(exchange.request)
-        except (BrokenPipeError, ConnectionResetError) as error:
+            while True:
+                self._socket.settimeout(_left(deadline))
+                data = self._socket.recv(65536)
+                if data:
+                    if exchange.feed(data):
+                        return
+                elif exchange.started:
+                    exchange.eof()
+                    return
+                else:
+                    break
+        except OSError as error:
+            raise lost(error, started=exchange.started) from error
+        raise lost(broken, started=False) from broken
+
+    def _send(self, request: bytes, deadline: float | None) -> OSError | None:
+        """Send the question; returns what went wrong after the start, when there may be an answer all the same."""
+        sent = 0
+        self._socket.settimeout(_left(deadline))
+        try:
+            sent = self._socket.send(request[:_RECORD])
+            if sent < len(request):
+                self._socket.settimeout(_left(deadline))
+                self._socket.sendall(memoryview(request)[sent:])
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if self.until and not sent:
+                raise UnsentError(f"it ended before the call could be sent ({error})") from error
             # A server that refuses a request early, as with a 413, may close before it has read everything.
             self.intact = False
-            broken = error
-        while True:
-            self._socket.settimeout(_left(deadline))
-            data = self._socket.recv(65536)
-            if data:
-                if exchange.feed(data):
-                    return
-            elif exchange.started:
-                exchange.eof()
-                return
-            else:
-                raise broken or ConnectionResetError("the server closed the connection without an answer")
+            return error
+        return None
 
     def readable(self) -> bool:
         """Whether something came in, be it the end."""

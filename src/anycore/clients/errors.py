@@ -53,6 +53,32 @@ class CallTimeoutError(TransportError, TimeoutError):
     """The call was not answered within its time; it may still be under way on the server."""
 
 
+class UnsentError(ConnectionError):
+    """The connection had ended before anything of the question was sent. The clients' own; callers get `failed` of it."""
+
+
+class UnansweredError(ConnectionError):
+    """The connection ended after something of the question was sent, and before anything of an answer had come.
+
+    Whether the call was made cannot be known. The clients' own; callers get `failed` of it.
+    """
+
+
+def lost(error: BaseException | None, *, started: bool) -> OSError:
+    """Return what the end of a connection means to a question of which something was sent.
+
+    Args:
+        error: What ended it, or None for an end in good order.
+        started: Whether something of the answer had come.
+    """
+    if isinstance(error, TimeoutError) or (isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)):
+        return error
+    how = error or "the server closed it"
+    if started:
+        return ConnectionError(f"it ended within the answer ({how}); the call may or may not have been made")
+    return UnansweredError(how)
+
+
 def failed(error: OSError, url: str, timeout: float | None) -> TransportError:
     """Return what a client raises for a failure below HTTP.
 
@@ -74,4 +100,8 @@ def failed(error: OSError, url: str, timeout: float | None) -> TransportError:
         return TransportError(f"nothing listens there ({error}); check the address and that the server runs", url)
     if isinstance(error, socket.gaierror):
         return TransportError(f"the host's name cannot be resolved ({error}); check its spelling", url)
+    if isinstance(error, UnansweredError):
+        cure = "find out before you make it again"
+        message = f"the connection ended without an answer ({error}); the call may or may not have been made: {cure}"
+        return TransportError(message, url)
     return TransportError(f"the connection failed: {error}", url)

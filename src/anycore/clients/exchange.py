@@ -5,6 +5,7 @@ Both clients are built on it. Connections, time and threads are theirs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from anycore.clients.questions import Default, Question
 
 MAX_REPLY: Final = 64 * 1024 * 1024
+IDLE_TIME: Final = 50.0  # below the 75 s of Anycore's servers and of others'
 _WORTH_COMPRESSING: Final = 1024
+_ON_ITS_WAY: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Endpoint:
         timeout: Seconds for a call from its start to its whole reply, or None for no limit.
         compress: Whether to send large requests as gzip.
         max_reply: The largest reply, in bytes, before and after decompression.
+        idle_time: Seconds that a connection may have been idle and still carry a question.
+        retries: How often a question is asked once more when its connection has ended without an answer.
     """
 
     target: Target
@@ -43,6 +48,8 @@ class Endpoint:
     timeout: float | None
     compress: bool
     max_reply: int
+    idle_time: float
+    retries: int
 
     def open(self, question: Question, seconds: float | None) -> Exchange:
         """Return the exchange that asks `question`, with `seconds` left for it."""
@@ -63,16 +70,22 @@ def make_endpoint(
     compress: bool,
     max_reply: int,
     default: Default | None,
+    idle_time: float = IDLE_TIME,
+    retries: int = 0,
 ) -> Endpoint:
     """Check a client's settings once, before its first call; see `anycore.clients.connect` for what they mean.
 
     Raises:
-        ValueError: The URL or the time-out has no meaning.
+        ValueError: The URL or one of the numbers has no meaning.
         LocalProtocolError: A header cannot be sent.
     """
     target = parse_target(url)
     if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be a number of seconds above 0, or None for no limit, not {timeout!r}")
+    if not idle_time >= 0:
+        raise ValueError(f"idle_time must be a number of seconds, 0 to keep no connection, not {idle_time!r}")
+    if retries < 0:
+        raise ValueError(f"retries must be a number of times, 0 for none, not {retries!r}")
     wire = JsonRpcWire(default) if target.wire == "jsonrpc" else XmlRpcWire(default)
     fields = {
         "Host": target.host_header,
@@ -86,7 +99,7 @@ def make_endpoint(
     merged = [(name, value) for name, value in fields.items() if name.lower() not in given]
     merged += (headers or {}).items()
     encode_request("POST", target.path, merged)  # refuses here what would fail in every call
-    return Endpoint(target, wire, tuple(merged), timeout, compress, max_reply)
+    return Endpoint(target, wire, tuple(merged), timeout, compress, max_reply, idle_time, retries)
 
 
 class Exchange:
@@ -99,11 +112,12 @@ class Exchange:
 
     Attributes:
         request: The bytes to send.
-        started: Some byte of the reply has come, so the question must not be sent again.
-        reusable: The reply is complete and the connection may carry the next question.
+        started: Some byte of the reply has come.
+        keep: Seconds that the connection may be idle and then carry another question; 0 when it must not, because the reply
+            is not complete or says so.
     """
 
-    __slots__ = ("_endpoint", "_error", "_parser", "_question", "_response", "request", "reusable", "started")
+    __slots__ = ("_endpoint", "_error", "_parser", "_question", "_response", "keep", "request", "started")
 
     def __init__(self, endpoint: Endpoint, question: Question, request: bytes) -> None:
         self._endpoint = endpoint
@@ -114,7 +128,7 @@ class Exchange:
         self._error: RemoteProtocolError | None = None
         self.request = request
         self.started = False
-        self.reusable = False
+        self.keep = 0.0
 
     def feed(self, data: bytes) -> bool:
         """Take bytes of the reply; returns whether there is nothing more to wait for. Never raises."""
@@ -137,7 +151,8 @@ class Exchange:
         if not responses:
             return False
         self._response = response = responses[0]
-        self.reusable = response.keep_alive and self._parser.error is None
+        if response.keep_alive and self._parser.error is None:
+            self.keep = min(self._endpoint.idle_time, _kept_for(response.headers.get("keep-alive", "")))
         return True
 
     def result(self) -> Any:
@@ -174,6 +189,18 @@ class Exchange:
         where = response.headers.get("location")
         cure = CURES.get(status, "the server's log may say why")
         return TransportError(f"HTTP status {status}{f' to {where}' if where else ''}; {cure}", url, status)
+
+
+def _kept_for(field: str) -> float:
+    """For how many seconds to rely on a server that says how long it keeps a connection (RFC 2068 section 19.7.1.1).
+
+    The question has to arrive there before that time is over.
+    """
+    for parameter in field.split(","):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "timeout" and value.strip().isdecimal():
+            return max(float(value) - _ON_ITS_WAY, 0.0)
+    return math.inf
 
 
 def _charset(content_type: str) -> str | None:
