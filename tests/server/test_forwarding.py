@@ -223,8 +223,8 @@ async def test_it_holds_for_the_asgi_application(tmp_path: Path, listed: bool) -
     assert (await asyncio.wait_for(told.get(), 60))["type"] == "lifespan.startup.complete"
     try:
         found = await asgi(application, scope_of((XFF, "192.0.2.1")))
-        # What uvicorn has rewritten by what a proxy says has port 0. It is nobody's of this machine, and no proxy's either.
-        rewritten = [await asgi(application, scope_of((XFF, "x"), client=("127.0.0.1", 0)))]
+        # What uvicorn has rewritten by what a proxy says has port 0, or stands in the field. It is nobody's of this machine, and no proxy's either.
+        rewritten = [await asgi(application, scope_of((XFF, "x, 127.0.0.1:80"), client=("127.0.0.1", 80)))]
         rewritten.append(await asgi(application, scope_of(client=("127.0.0.1", 0))))
         if listed:
             assert found[:3] == ["192.0.2.1", False, "127.0.0.1"]
@@ -287,7 +287,7 @@ async def test_uvicorn_rewrites_nothing_in_our_core_and_nothing_that_counts_by_i
     with socket.create_server(("127.0.0.1", 0)) as bound:
         serving = asyncio.create_task(server._serve([bound]))
         reader, writer = await asyncio.open_connection(*bound.getsockname())
-        for claim in (b"127.0.0.1", b"198.51.100.1"):
+        for claim in (b"127.0.0.1", b"127.0.0.1:80", b"[::1]:80", b"::1", b"198.51.100.1"):
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %b\r\n\r\n" % claim)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         writer.close()
@@ -296,5 +296,8 @@ async def test_uvicorn_rewrites_nothing_in_our_core_and_nothing_that_counts_by_i
     peers = [asgi_peer(scope) for scope in scopes]
     assert [(peer.host, peer.local, peer.proxy) for peer in peers] == [
         ("127.0.0.1", False, "server"),
+        ("127.0.0.1", False, "server"),
+        ("::1", False, "server"),
+        ("::1", False, "server"),
         ("198.51.100.1", False, "server"),
     ]

@@ -355,7 +355,7 @@ def test_a_password_is_never_checked_on_the_loop(server: Server, monkeypatch: py
 def test_pages_ask_those_who_present_nothing_and_refuse_those_who_are_known(
     tmp_path: Path, passwords: Path, path: str, method: str
 ) -> None:
-    def page(*fields: tuple[str, str]) -> tuple[int, bool]:
+    def page(server: Server, *fields: tuple[str, str]) -> tuple[int, bool]:
         status, headers, _ = ask(server, "", *fields, method=method, path=path)
         return status, "www-authenticate" in headers
 
@@ -364,13 +364,13 @@ def test_pages_ask_those_who_present_nothing_and_refuse_those_who_are_known(
     with editing(passwords) as users:
         users["bob"] = User("bob", cheap("other"))
     with serving(f'[authentication]\npassword_file = "{passwords}"\n{rules}{listen}', tmp_path) as server:
-        assert page() == (401, True)
-        assert page(basic("alice", "wrong")) == (401, True)
-        assert page(basic("alice", "wonder:land")) == (200, False)
-        assert page(basic("bob", "other")) == (403, False)
+        assert page(server) == (401, True)
+        assert page(server, basic("alice", "wrong")) == (401, True)
+        assert page(server, basic("alice", "wonder:land")) == (200, False)
+        assert page(server, basic("bob", "other")) == (403, False)
     for chain in ('["certificate", "anonymous"]', '["anonymous"]', '["certificate"]'):  # there is nothing to ask for
         with serving(f"[authentication]\nchain = {chain}\n{rules}{listen}", tmp_path) as server:
-            assert page() == (403, False)
+            assert page(server) == (403, False)
     away = '[[access.rule]]\ndeny = ["*"]\nto = ["local"]\n'  # whoever it is
     with serving(f'[authentication]\npassword_file = "{passwords}"\n{away}{listen}', tmp_path) as server:
-        assert page() == (403, False)
+        assert page(server) == (403, False)

@@ -85,7 +85,8 @@ def test_the_tls_extension_of_asgi_is_asked_first() -> None:
     [
         ({"client": None, "server": ("/run/s", None)}, "unix", True),
         ({"client": None, "server": ("127.0.0.1", 80)}, "tcp", False),
-        ({"client": ("127.0.0.1", 0), "server": None}, "tcp", True),
+        ({"client": ("127.0.0.1", 7), "server": None}, "tcp", True),
+        ({"client": ("127.0.0.1", 0), "server": None}, "tcp", False),
         ({"client": ("unix:x", 0), "server": ("127.0.0.1", 80)}, "tcp", False),
         ({}, "tcp", False),
     ],

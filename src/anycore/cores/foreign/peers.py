@@ -12,7 +12,7 @@ from anycore.kernel.call import Peer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PEER: Final = "anycore.peer"
 """Where a server that we have started ourselves says who the peer is: an extension of a scope, or a variable of an environment."""
@@ -42,7 +42,30 @@ def asgi_peer(scope: Mapping[str, Any]) -> Peer:
         return msgspec.structs.replace(told, tls=version, certificate=certificate or told.certificate)
     if not version and scope.get("scheme") == "https":
         version = UNKNOWN_TLS
-    return _named(scope.get("client"), scope.get("server"), version, certificate)
+    client = scope.get("client")
+    if client and client[0] and _rewritten(client, scope.get("headers") or ()):
+        return Peer("tcp", str(client[0]), 0, version, None, local=False, proxy=SERVER)
+    return _named(client, scope.get("server"), version, certificate)
+
+
+def _rewritten(client: Any, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the server has put there what a proxy says, as uvicorn does.
+
+    No connection comes from port 0; and where there is another port, the address is among those of `X-Forwarded-For`.
+    """
+    host = str(client[0])
+    if client[1] == 0 and not host.startswith("unix:"):
+        return True
+    return any(name == b"x-forwarded-for" and host in _hosts(value.decode("latin-1")) for name, value in headers)
+
+
+def _hosts(value: str) -> Iterator[str]:
+    """Yield all that may be meant by a list of addresses, with and without what may be a port."""
+    for one in value.split(","):
+        text = one.strip()
+        yield text
+        yield text.strip("[]")
+        yield text.rpartition(":")[0].strip("[]")
 
 
 def _of_extension(tls: Mapping[str, Any]) -> tuple[str, bytes | None]:
@@ -56,10 +79,6 @@ def _of_extension(tls: Mapping[str, Any]) -> tuple[str, bytes | None]:
 
 def _named(client: Any, server: Any, tls: str, certificate: bytes | None) -> Peer:
     if client and client[0] and not str(client[0]).startswith("unix:"):
-        if (
-            client[1] == 0
-        ):  # no connection comes from port 0: the server has put there what a proxy has told it, as uvicorn does
-            return Peer("tcp", str(client[0]), 0, tls, None, local=False, proxy=SERVER)
         return Peer.of_address((client[0], client[1] or 0), tls, certificate)
     if server and (server[1] is None or str(server[0]).startswith("unix:")):
         return Peer("unix", "", 0, tls, certificate, local=True)
