@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
+from anycore.cores.crew import Crew
 from anycore.cores.forsaken import forsake
 from anycore.cores.handshakes import Handshakes
 from anycore.cores.loop_thread import CANCEL_SECONDS, LoopThread
@@ -51,6 +52,7 @@ class ThreadedCore(Core):
         self.handshakes: Handshakes[ThreadedConnection] = Handshakes(self.limits.handshakes, ThreadedConnection.abort)
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
+        self._crew = Crew("anycore-connection")
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._pings: deque[Callable[[], None]] = deque()
@@ -74,6 +76,7 @@ class ThreadedCore(Core):
         finally:
             self.stopping = True
             self._over.set()
+            self._crew.close()
             for listener in self.listeners:
                 listener.socket.close()
             self.loop.close()
@@ -148,9 +151,8 @@ class ThreadedCore(Core):
             self.handshakes.add(connection)
         with self._changed:
             self._connections.add(connection)
-        thread = threading.Thread(target=connection.serve, name=f"anycore-connection-{self._accepted}", daemon=True)
         try:
-            thread.start()
+            self._crew.run(connection.serve)
         except RuntimeError:  # the system gives us no more threads
             self.ended(connection)
             return False
