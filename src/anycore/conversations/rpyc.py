@@ -204,7 +204,10 @@ class RpycConversation(Conversation):
         jobs: list[RpycJob] = []
         while isinstance(queue, deque) and queue and len(self._turns) < self._concurrency:
             self._turns.append(None)  # before the queue may become empty: who finds it so looks here next
-            jobs.append(queue.popleft())
+            try:
+                jobs.append(queue.popleft())
+            except IndexError:  # a job that ended just now has given its turn to this one
+                self._turns.pop()
         return jobs
 
     def finish(self, job: RpycJob) -> Sequence[RpycJob]:  # type: ignore[override] # what is given back was handed out here
@@ -215,6 +218,11 @@ class RpycConversation(Conversation):
             return NOTHING
         if self._jobs.get(job.seq) is job:
             del self._jobs[job.seq]
+        if self._queue:
+            try:
+                return (self._queue.popleft(),)  # the next one takes this one's turn
+            except IndexError:  # another thread took it just now
+                pass
         jobs = self.suspend()
         if self._stopping and not self._turns:
             self._end("the server stops")

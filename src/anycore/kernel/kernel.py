@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycore.kernel.authentication import Chain
-    from anycore.kernel.call import Identity
+    from anycore.kernel.call import Credentials, Identity, Peer
     from anycore.kernel.incidents import Incidents
     from anycore.kernel.method import Method
 
@@ -78,10 +78,23 @@ class Kernel:
 
         A call that will fail is answered inline.
         """
-        chain = self.authentication
-        if chain is not None and call.identity is UNIDENTIFIED and not chain.quick(call.peer, call.credentials):
-            return Mode.BLOCKING
+        if call.identity is UNIDENTIFIED:
+            return self.mode_of(call.name, call.peer, call.credentials)
         method = self.registry.methods.get(call.name)
+        return Mode.QUICK if method is None else method.mode
+
+    def mode_of(self, name: str, peer: Peer, credentials: Credentials) -> Mode:
+        """Tell where a call of a method would run that has not been made yet; see `mode`.
+
+        Args:
+            name: The method's full name or an alias.
+            peer: Who would call.
+            credentials: What it has presented.
+        """
+        chain = self.authentication
+        if chain is not None and not chain.quick(peer, credentials):
+            return Mode.BLOCKING
+        method = self.registry.methods.get(name)
         return Mode.QUICK if method is None else method.mode
 
     def handle(self, call: Call) -> Outcome:

@@ -161,7 +161,7 @@ class PluginRoot(Service):
 
     def ____mode__(self, handler: int) -> Mode:
         """A look-up takes no time, unless it takes time to find out who the peer is."""
-        return self.kernel.mode(self.question("")) if handler == GETATTR else Mode.BLOCKING
+        return self.kernel.mode_of("", self.peer, self.credentials) if handler == GETATTR else Mode.BLOCKING
 
 
 class _Names:
@@ -196,9 +196,10 @@ class _Method:
     def call(self, *args: Any, **kwargs: Any) -> Any:
         root, name = self._root, self._name
         kernel = root.kernel
-        method = kernel.registry.methods.get(name)
-        if method is not None:
-            args, kwargs = _localised(method.signature.parameters, args, kwargs)
+        if kwargs or not _AS_THEY_ARE.issuperset(map(type, args)):
+            method = kernel.registry.methods.get(name)
+            if method is not None:
+                args, kwargs = _localised(method.signature.parameters, args, kwargs)
         call = root.question(name, args, kwargs or None)
         try:
             outcome = kernel.handle(call)
@@ -207,9 +208,11 @@ class _Method:
         return presentable(outcome.unwrap())
 
     def ____mode__(self, handler: int) -> Mode:
+        if handler != CALL:
+            return Mode.BLOCKING
         root = self._root
-        quick = handler == CALL and root.kernel.mode(root.question(self._name)) is Mode.QUICK
-        return Mode.QUICK if quick else Mode.BLOCKING
+        mode = root.kernel.mode_of(self._name, root.peer, root.credentials)
+        return mode if mode is Mode.QUICK else Mode.BLOCKING
 
 
 def presentable(value: Any) -> Any:
