@@ -46,6 +46,10 @@ class RpycConversation(Conversation):
         concurrency: How many of the peer's requests may run at once.
         max_frame: Bytes of a frame, as sent and after it is inflated.
         max_queue: Requests that may wait for their turn; reading pauses above it.
+        idle_time: Seconds that the peer may be silent between messages; 0 for as long as it likes. The core looks.
+
+    Attributes:
+        idle_time: As above.
     """
 
     interactive = True
@@ -60,8 +64,10 @@ class RpycConversation(Conversation):
         concurrency: int = 1,
         max_frame: int = 64 * 1024 * 1024,
         max_queue: int = 1000,
+        idle_time: float = 0.0,
     ) -> None:
         self.peer = peer
+        self.idle_time = idle_time
         self.connection = connection
         self._incidents = incidents
         self._opened = opened
@@ -93,7 +99,7 @@ class RpycConversation(Conversation):
 
     @property
     def phase(self) -> Phase:
-        """Whose turn it is; a peer may be silent for as long as it likes between messages."""
+        """Whose turn it is."""
         if self._closing or self.connection.closed:
             return Phase.CLOSING
         if self._turns or self._queue:

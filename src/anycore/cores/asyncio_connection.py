@@ -318,7 +318,7 @@ class AsyncioConnection(asyncio.Protocol):
         if self.sending:
             return self._core.limits.send_time
         if self.phase is Phase.IDLE and self.conversation.interactive:
-            return 0.0
+            return cast("RpycConversation", self.conversation).idle_time
         return self._core.phase_limits[self.phase]
 
     def retire(self) -> None:

@@ -70,6 +70,7 @@ class PoolConnection:
         self._identity: Identity | None = None
         self._go: Callable[[], int | None] = self._greet
         self._began = core.tick
+        self._phase = Phase.IDLE
         self._jobs: deque[Job] = deque()
         self._out = memoryview(b"")
         self._sends_since = core.tick
@@ -312,13 +313,23 @@ class PoolConnection:
 
     def _serve_burst(self) -> int:
         """Let the pump serve a conversation whose jobs may wait for the peer, for as long as the peer goes on."""
-        core, pump, conversation = self._core, cast("PoolPump", self._pump), cast("Conversation", self._conversation)
+        core, pump, conversation = (
+            self._core,
+            cast("PoolPump", self._pump),
+            cast("RpycConversation", self._conversation),
+        )
         while True:
             if core.stopping:
                 conversation.stop()
+            elif self.expired:
+                conversation.time_out()
             if pump.over or conversation.phase is Phase.CLOSING:
                 return self._end()
-            self.waits = (core.tick, 0.0, Phase.IDLE)
+            phase = conversation.phase
+            if phase is Phase.IDLE or phase is not self._phase:
+                self._phase, self._began = phase, core.tick
+            limit = conversation.idle_time if phase is Phase.IDLE else core.phase_limits[phase]
+            self.waits = (self._began, limit if phase is not Phase.WORKING else 0.0, phase)
             if pump.serve_one(time.monotonic() + (_MOMENT if core.spare else 0.0)):
                 if core.crowded:
                     return AGAIN

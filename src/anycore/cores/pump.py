@@ -18,6 +18,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from anycore.cores.pump_outbox import Outbox
+from anycore.cores.pump_patience import Patience
 from anycore.cores.pump_stream import TICK, stream_of
 from anycore.cores.pump_working import Working
 
@@ -42,6 +43,8 @@ class Pump(Working):
         conversation: The conversation.
         run_async: Runs the coroutine of an asynchronous job and waits for it.
         stall_seconds: How long the peer may take in nothing while there is something to send, before it is given up.
+        receive_time: Seconds that a message of the peer may take, once it was seen to be incomplete; 0 for no limit. How long it may be
+            silent otherwise, the conversation says.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Pump(Working):
         run_async: Callable[[Any], Any] | None = None,
         *,
         stall_seconds: float = 60.0,
+        receive_time: float = 0.0,
     ) -> None:
         self.socket = connected
         self.ended = False
@@ -59,6 +63,8 @@ class Pump(Working):
         self._stream = stream_of(connected)
         self._reading = threading.Lock()
         self._outbox = Outbox(self._stream, self._has_room, self._read_ahead, stall_seconds)
+        limited = receive_time or conversation.idle_time
+        self._patience = Patience(conversation, conversation.idle_time, receive_time) if limited else None
         self._reader = 0
         self._ahead: deque[bytes] = deque()
         self._ready: deque[RpycJob] = deque()
@@ -259,8 +265,17 @@ class Pump(Working):
             self.close()
             return None
         if data:
-            return conversation.feed(data)
-        if data is not None:
+            jobs = conversation.feed(data)
+            if self._patience is not None:
+                if not jobs:
+                    self._patience.look(came=True)
+                elif self._patience.since:
+                    self._patience.since = 0.0
+            return jobs
+        if data is None:
+            if self._patience is not None:
+                self._patience.look(came=False)
+        else:
             if self._outbox.failure:
                 conversation.connection.ended(self._outbox.failure)
             else:

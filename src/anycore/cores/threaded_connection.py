@@ -122,8 +122,13 @@ class ThreadedConnection:
     def _serve_interactive(self, conversation: RpycConversation) -> None:
         """Let a pump do what `_talk` does, for a conversation whose jobs may wait for the peer."""
         self.waits = (self._core.tick, 0.0, Phase.IDLE)
+        limits = self._core.limits
         pump = self._pump = Pump(
-            self._socket, conversation, self._core.loop.run, stall_seconds=self._core.limits.send_time or _NEVER
+            self._socket,
+            conversation,
+            self._core.loop.run,
+            stall_seconds=limits.send_time or _NEVER,
+            receive_time=limits.receive_time,
         )
         pump.begin()
         pump.serve()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.rpyc import RpycConversation
 from anycore.cores.pipes import as_socket
+from anycore.cores.probing import probe
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
 from anycore.objects.connection import Connection
@@ -151,7 +152,7 @@ def _connect_tcp(host: str, port: int, *, ipv6: bool, keepalive: bool | int, tim
             made.connect(address)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if keepalive:
-                _keep_alive(made, 60 if keepalive is True else int(keepalive))
+                probe(made, 60 if keepalive is True else int(keepalive))
         except OSError as error:
             made.close()
             failed = error
@@ -161,13 +162,6 @@ def _connect_tcp(host: str, port: int, *, ipv6: bool, keepalive: bool | int, tim
         else:
             return made
     raise failed if failed is not None else OSError(f"{host} has no {'IPv6' if ipv6 else 'IPv4'} address")
-
-
-def _keep_alive(connected: socket.socket, seconds: int) -> None:
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 5)):
-        if hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def unix_connect(

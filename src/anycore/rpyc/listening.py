@@ -26,6 +26,7 @@ def serve_root(
     concurrency: int = 1,
     max_frame: int = MAX_FRAME,
     max_queue: int = 1000,
+    idle_time: float = 0.0,
 ) -> RpycConversation:
     """Return the conversation with a peer whose root is the given object.
 
@@ -38,6 +39,7 @@ def serve_root(
         concurrency: How many of the peer's requests may run at once.
         max_frame: Bytes of a frame, as sent and after it is inflated.
         max_queue: Requests that may wait for their turn.
+        idle_time: Seconds that the peer may be silent between messages; 0 for as long as it likes.
     """
     connection = Connection(root, config)
     if run_coroutine is not None:
@@ -54,6 +56,7 @@ def serve_root(
         concurrency=concurrency,
         max_frame=max_frame,
         max_queue=max_queue,
+        idle_time=idle_time,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from anycore.conversations.http import HttpConversation
 from anycore.cores import Listener
+from anycore.cores.probing import probe
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.root import PluginRoot
 from anycore.server.greeting import greeter_of
@@ -15,6 +16,7 @@ from anycore.server.process.inherited import Inherited, Passed
 from anycore.server.tls import tls_context
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Callable, Sequence
 
@@ -61,6 +63,7 @@ class Listening:
         context = tls_context(settings)
         passed = self._inherited.take(settings) or Passed(settings.url, bind(settings))
         self.sockets.append((settings, passed))
+        self._probe(settings, passed.socket)
         self.urls.append(bound_url(settings, passed.socket))
         files = (settings.certificate, settings.key or settings.certificate)
         opener, site = self._opener(settings)
@@ -78,9 +81,14 @@ class Listening:
         server = self._server
         for settings, listener, context in zip(server.settings.listen, server.core.listeners, contexts, strict=True):
             listener.open, listener.site = self._opener(settings)
+            self._probe(settings, listener.socket)
             listener.greet = greeter_of(settings, server.incidents, server.kernel.authentication)
             listener.tls = context
             server.certificates.change(settings, listener)
+
+    def _probe(self, settings: ListenSettings, bound: socket.socket) -> None:
+        if settings.address.protocol == "rpyc":
+            probe(bound, self._server.settings.rpyc.keepalive)
 
     def _opener(self, settings: ListenSettings) -> tuple[Callable[[Peer], Conversation], HttpSite | None]:
         if settings.address.protocol == "rpyc":
@@ -105,6 +113,7 @@ class Listening:
                 concurrency=bounds.concurrency,
                 max_frame=bounds.frame,
                 max_queue=bounds.queue,
+                idle_time=bounds.idle_time,
             )
             server.attributes.apply(conversation.connection, root)
             return conversation

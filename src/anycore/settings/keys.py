@@ -44,11 +44,15 @@ _FROM_ZERO: Final = frozenset(
         "limits.compress_above",
         "limits.backlog",
         "authentication.attempts",
+        "rpyc.keepalive",
         "store.plugin_keys",
         "store.plugin_bytes",
     }
 )
-_AT_MOST: Final = {"limits.depth": 500}  # well under the depth at which Python itself gives up
+_AT_MOST: Final = {
+    "limits.depth": 500,  # well under the depth at which Python itself gives up
+    "rpyc.keepalive": 32767,  # what Linux takes
+}
 
 
 class Section(msgspec.Struct, frozen=True):

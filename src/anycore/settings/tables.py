@@ -115,12 +115,16 @@ class RpycSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         objects: Objects of ours that one peer may hold.
         concurrency: Requests of one peer that may run at once; 1 keeps them in order, as RPyC does.
         queue: Requests of one peer that may wait for their turn; reading pauses above it.
+        idle_time: Seconds that a peer may be silent between messages; 0 for as long as it likes, as with RPyC.
+        keepalive: Seconds of silence after which the system looks whether the peer's machine is still there, and five times more; 0 for never.
     """
 
     frame: int = 64 * 1024 * 1024
     objects: int = 100_000
     concurrency: int = 1
     queue: int = 1000
+    idle_time: float = 0.0
+    keepalive: int = 60
 
 
 class DiscoverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl as tls
 from typing import TYPE_CHECKING, Any
 
+from anycore.cores.probing import probe
 from anycore.rpyc import login
 from anycore.rpyc.aio.connection import Connection
 from anycore.rpyc.service import VoidService
@@ -70,7 +70,7 @@ async def connect(
     entry = _Entry(where, credentials, token, cleartext=cleartext or context is not None)
     connection = await _begin(entry, dial, service, config, timeout, dialect=dialect, ping_interval=ping_interval)
     if keepalive:
-        _keep_alive(connection.line.get_extra_info("socket"), 60 if keepalive is True else int(keepalive))
+        probe(connection.line.get_extra_info("socket"), 60 if keepalive is True else int(keepalive))
     return connection
 
 
@@ -151,10 +151,3 @@ async def _begin(
             raise TimeoutError(message) from None
         raise
     return connection
-
-
-def _keep_alive(connected: socket.socket, seconds: int) -> None:
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 5)):
-        if hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

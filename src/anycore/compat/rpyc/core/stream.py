@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import IO, Any, Self
 
 from anycore.cores.pipes import as_socket
+from anycore.cores.probing import probe
 
 _ATTEMPTS = 6
 
@@ -222,7 +223,7 @@ def _connected(
                 made.connect(address)
                 made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if keepalive:
-                    _keep_alive(made, 60 if keepalive is True else int(keepalive))
+                    probe(made, 60 if keepalive is True else int(keepalive))
             except OSError as error:
                 made.close()
                 failed = error
@@ -234,15 +235,6 @@ def _connected(
         if not isinstance(failed, TimeoutError) or attempt + 1 == attempts:
             break
     raise failed
-
-
-def _keep_alive(connected: socket.socket, seconds: int) -> None:
-    if seconds < 1:
-        raise ValueError(f"keepalive is {seconds} s; at least 1 is needed")
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 5)):
-        if hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _context(
