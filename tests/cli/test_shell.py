@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,26 @@ from click.testing import CliRunner, Result
 
 from anycore.cli import main
 from anycore.cli.exits import Exit
+from anycore.cli.remote import client
 from anycore.cli.shell import history_file
 from anycore.cli.shell_names import Names
 from anycore.clients import connect
+from anycore.server.application import Server
+from anycore.settings.sources import load_settings
 
+SAMPLE = """
+from anycore import Plugin, exposed
+
+
+class Sample(Plugin):
+    @exposed
+    def add(self, a: int, b: int = 1) -> int:
+        return a + b
+
+    @exposed
+    def secret(self) -> int:
+        return 5
+"""
 Served = Any  # as the fixture has it; a conftest cannot be imported
 Piped = Callable[..., Result]
 
@@ -168,6 +185,50 @@ def test_other_names(names: Callable[[str], list[str]]) -> None:
     assert names("trap.dan") == ["trap.dangerous"]
     assert names("unknown.x") == []
     assert names("proxied.a") == []
+
+
+RULES = """
+[server]
+plugins = ["sample.py"]
+[[listen]]
+url = "http://127.0.0.1:0"
+[[listen]]
+url = "rpyc://127.0.0.1:0"
+[[access.rule]]
+deny = ["sample.secret"]
+to = ["*"]
+%s
+"""
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_only_what_the_caller_may_call_is_completed(tmp_path: Path, listed: bool) -> None:
+    """Also where it may not even ask for the list of methods."""
+    (tmp_path / "sample.py").write_text(SAMPLE)
+    (tmp_path / "rules.toml").write_text(RULES % ("" if listed else '[[access.rule]]\ndeny = ["system.*"]\nto = ["*"]'))
+    ready = threading.Event()
+    server = Server(load_settings(file=str(tmp_path / "rules.toml"), environment={}), lambda _: ready.set())
+    thread = threading.Thread(target=server.run, kwargs={"signals": False})
+    thread.start()
+    try:
+        assert ready.wait(60)
+        for url in server.urls:
+            with client(url, None, {}) as found:
+                trees = ["server"]
+                namespace: dict[str, Any] = {"server": found}
+                if url.startswith("rpyc"):
+                    trees.append("root")
+                    namespace["root"] = found.connection.root
+                    namespace["held"] = found.connection.root.sample
+                for tree in trees:
+                    matches = Names(namespace, found.methods, trees).matches
+                    known = listed or url.startswith("rpyc")
+                    assert matches(f"{tree}.sample.") == ([f"{tree}.sample.add("] if known else [])
+                if "held" in namespace:
+                    assert matches("held.") == ["held.add"]
+    finally:
+        server.stop()
+        thread.join(60)
 
 
 def test_a_server_that_has_gone_completes_nothing() -> None:

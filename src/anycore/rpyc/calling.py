@@ -12,9 +12,9 @@ from anycore.clients.proxy import MethodProxy, checked
 from anycore.objects.proxy import is_proxy
 from anycore.rpyc.connecting import DEFAULT_PORT, DEFAULT_SSL_PORT, connect, ssl_connect, unix_connect
 from anycore.rpyc.login import check
-from anycore.rpyc.root import local
+from anycore.rpyc.root import DOTTED, local
 from anycore.wire.faults import APPLICATION_ERROR, METHOD_NOT_FOUND, Fault
-from anycore.wire.rpyc_constants import DIR, INSPECT
+from anycore.wire.rpyc_constants import DIR, GETATTR, INSPECT
 
 if TYPE_CHECKING:
     import ssl
@@ -139,15 +139,29 @@ class RpycClient:
             return local(found(*args, **kwargs))
 
     def methods(self) -> list[str]:
-        """Return the names of the server's methods: what system.listMethods tells, or else what the root exposes."""
+        """Return the names of the server's methods that this caller may know: what system.listMethods tells, or else what the root does."""
         try:
             names: list[str] = self.call("system.listMethods")
         except Fault:
             with self.telling():
-                connection = self.connection
-                listed = connection.sync_request(DIR, connection.root)
+                root = self.connection.root
+                if _leads_on(root):
+                    return sorted(self._below(root))
+                listed = self.connection.sync_request(DIR, root)
             return sorted({str(one).removeprefix(_PREFIX) for one in listed if str(one).startswith(_PREFIX)})
         return names
+
+    def _below(self, proxy: Any, before: str = "") -> Iterator[str]:
+        """Return what a server of Anycore has below its root, or a plugin; to look there runs no code of a plugin."""
+        for name in self.connection.sync_request(DIR, proxy):
+            try:
+                found = self.connection.sync_request(GETATTR, proxy, name)
+            except AttributeError:  # it is hidden from us since
+                continue
+            if _leads_on(found):
+                yield from self._below(found, f"{before}{name}.")
+            else:
+                yield f"{before}{name}"
 
     def help(self, name: str) -> str:
         """Return the documentation of a method: what system.methodHelp tells, or else its class."""
@@ -235,6 +249,11 @@ class RpycClient:
 
     def __repr__(self) -> str:
         return f"<client of {self._target.url}>"
+
+
+def _leads_on(found: Any) -> bool:
+    """Tell whether something is the root of a server of Anycore, or the beginning of names below it."""
+    return is_proxy(found) and _get(found, "____id_pack__")[0] in DOTTED
 
 
 def _plain(error: BaseException) -> str:

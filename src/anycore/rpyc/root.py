@@ -215,6 +215,10 @@ class _Method:
         return mode if mode is Mode.QUICK else Mode.BLOCKING
 
 
+DOTTED: Final = frozenset(f"{cls.__module__}.{cls.__qualname__}" for cls in (PluginRoot, _Names))
+"""What peers see as the type of the root, and of the beginnings of names below it."""
+
+
 def presentable(value: Any) -> Any:
     """Return a result as the peer can use it: records and the like as the other wires would carry them, all else as it is.
 
