@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,14 +107,27 @@ def _option_of_other_end(connected: socket.socket) -> int | None:
     if not Path("/dev/fd").is_dir():
         return None
     ends = (connected.getpeername(), connected.getsockname())
-    for path in Path("/dev/fd").iterdir():
-        try:
-            with socket.socket(fileno=os.dup(int(path.name))) as other:
-                if (other.getsockname(), other.getpeername()) == ends:
-                    return other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        except (OSError, ValueError):
-            continue  # no socket, not connected, or closed meanwhile
+    for path in list(Path("/dev/fd").iterdir()):  # all at once: what is opened below is not to be looked at
+        other = _socket_of(int(path.name))
+        if other is None:
+            continue
+        with other, suppress(OSError, ValueError):  # not connected
+            if (other.getsockname(), other.getpeername()) == ends:
+                return other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     return None
+
+
+def _socket_of(descriptor: int) -> socket.socket | None:
+    """Return another socket object for a descriptor; None when it is none, or was closed meanwhile."""
+    try:
+        copy = os.dup(descriptor)
+    except OSError:
+        return None
+    try:
+        return socket.socket(fileno=copy)
+    except (OSError, ValueError):
+        os.close(copy)
+        return None
 
 
 CHECKS: Final = (
