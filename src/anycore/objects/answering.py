@@ -243,8 +243,9 @@ class Answering:
     def _refusal(self, seq: int, error: BaseException, threads: tuple[int, int]) -> bytes:
         if not isinstance(error, StopIteration):
             self.last_traceback = error.__traceback__
-            logger = self._settings["logger"] or _log
-            logger.debug("%s: request %d failed", self, seq, exc_info=error)
+            if self._settings["log_exceptions"]:
+                logger = self._settings["logger"] or _log
+                logger.debug("%s: request %d failed", self, seq, exc_info=error)
         ids = (threads[1] or get_ident(), threads[0]) if self.codec.bind_threads else ()
         try:
             return self.codec.encode_exception(seq, dump(error, self._settings, self.codec.dialect), *ids)
