@@ -64,7 +64,7 @@ class Proxy(metaclass=ProxyMeta):
     def __init__(self, connection: Connection, id_pack: IdPack) -> None:
         object.__setattr__(self, "____conn__", connection)
         object.__setattr__(self, "____id_pack__", id_pack)
-        object.__setattr__(self, "____boxed__", Encoded((LOCAL_REF, id_pack)))
+        object.__setattr__(self, "____boxed__", Encoded.reference(LOCAL_REF, id_pack))
 
     def __getattribute__(self, name: str) -> Any:
         if name not in LOCAL_ATTRS:

@@ -53,7 +53,7 @@ class Entry:
     def __init__(self, obj: Any, pack: IdPack) -> None:
         self.obj = obj
         self.pack = pack
-        self.boxed = Encoded((REMOTE_REF, pack))
+        self.boxed = Encoded.reference(REMOTE_REF, pack)
         self.extra = 0
         self.says = says_of(obj)
         self.key: bytes | None = None

@@ -55,6 +55,18 @@ class Encoded:
         self.value = value
         self.text = dump(value).decode("latin-1")
 
+    @classmethod
+    def reference(cls, label: int, pack: tuple[str, int, int]) -> Encoded:
+        """Return a label with an id pack, which could be had the usual way, too; raises as that does."""
+        name, a, b = pack
+        made = cls.__new__(cls)
+        made.value = (label, pack)
+        try:
+            made.text = f"\x11{INTEGERS[label]}\x12{_encode_text(name)}{INTEGERS[a]}{INTEGERS[b]}"
+        except UNENCODABLE:
+            return cls((label, pack))
+        return made
+
     def __repr__(self) -> str:
         return f"Encoded({self.value!r})"
 

@@ -55,6 +55,8 @@ _CHARS: Final = tuple(map(chr, range(256)))
 _KINDS: Final = (REQUEST, REPLY, EXCEPTION)
 _THREADS: Final = Struct("!QQ")
 _THREADS_SIZE: Final = _THREADS.size
+_MANY: Final = 160  # numbers below are one byte, and those up to the next have a length of one byte
+_HUGE: Final = 10**255
 _LONGEST_NUMBER: Final = 255  # digits of an integer whose length is said in one byte
 _SHORT: Final = 65536  # bytes; the length of such payloads has two bytes that matter
 
@@ -220,7 +222,8 @@ class MessageCodec:
         return self._frame(EXCEPTION, seq, "", dump, sender, receiver)
 
     def _frame(self, kind: int, seq: int, lead: str, content: Any, sender: int, receiver: int) -> bytes:
-        lead = f"{self._head_texts[kind]}{INTEGERS[seq]}{lead}"
+        number = f"\x16{_CHARS[len(digits := str(seq))]}{digits}" if _MANY <= seq < _HUGE else INTEGERS[seq]
+        lead = f"{self._head_texts[kind]}{number}{lead}"
         if self._start:
             lead = f"{_thread_text(sender, receiver)}{lead}"
         try:
