@@ -118,15 +118,21 @@ class TrioCore(Core):
                 self.counted.refused += 1
                 connected.close()  # a hand-shake is work
             else:
-                self.tasks.start_soon(self._shake_hands, listener, trio.SocketStream(connected), address)
+                scope = self._count_handshake()  # now, as the task may begin only after the next connection is accepted
+                self.tasks.start_soon(self._shake_hands, listener, trio.SocketStream(connected), address, scope)
 
-    async def _shake_hands(self, listener: Listener, plain: trio.SocketStream, address: Any) -> None:
-        assert listener.tls is not None
-        stream = trio.SSLStream(plain, listener.tls, server_side=True, https_compatible=True)
+    def _count_handshake(self) -> trio.CancelScope:
         scope = trio.CancelScope(deadline=trio.current_time() + (self.limits.handshake_time or float("inf")))
         self._handshakes[scope] = trio.current_time()
         if len(self._handshakes) > self.limits.handshakes:
             self._end_the_oldest()
+        return scope
+
+    async def _shake_hands(
+        self, listener: Listener, plain: trio.SocketStream, address: Any, scope: trio.CancelScope
+    ) -> None:
+        assert listener.tls is not None
+        stream = trio.SSLStream(plain, listener.tls, server_side=True, https_compatible=True)
         try:
             with scope:
                 await stream.do_handshake()
