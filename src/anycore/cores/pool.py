@@ -184,9 +184,13 @@ class PoolCore(Core):
     def _dispatch(self, connection: PoolConnection) -> None:
         """Give a connection to a worker, or where too many wait for one already, to the thread that refuses."""
         since, limit, phase = connection.waits
-        if phase is Phase.RECEIVING and limit and self.tick - since > limit:  # also when its bytes keep coming
-            self._timed_out += 1
-            connection.expired = True
+        if limit and self.tick - since > limit:  # also when its bytes keep coming
+            if phase is Phase.RECEIVING:
+                self._timed_out += 1
+                connection.expired = True
+            elif connection.shakes_hands:
+                self._timed_out += 1
+                connection.abort()
         connection.told = self.stopping
         connection.waits = (self.tick, self.limits.work_time, Phase.WORKING)
         (self._overflow if self._workers.waiting >= self._queue_bound else self._workers).submit(connection)

@@ -111,6 +111,11 @@ class PoolConnection:
                 self._pump.refusing = False
 
     @property
+    def shakes_hands(self) -> bool:
+        """Whether it is not known yet who the peer is."""
+        return self._conversation is None
+
+    @property
     def pending(self) -> bool:
         """Whether there is work that the socket does not show."""
         return self._pump is not None and self._pump.pending
