@@ -69,7 +69,9 @@ class Hostile:
             for _ in range(DEAF):
                 connection = socket.socket()
                 self._stack.enter_context(connection)
+                # Small at this end, or to fill them would cost the busy peers' processor more than anything the server does.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
                 connection.connect(("127.0.0.1", self._port))
                 self._deaf.append(Deaf(connection))
         except BaseException:
