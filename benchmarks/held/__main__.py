@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 from anycore.testing.certificate import CERTIFICATE
 from benchmarks.environment import UnusableError, anycore_command, processors, require_tools, versions
@@ -22,6 +23,7 @@ from benchmarks.servers import Server, StartError, free_port
 
 CORES = ("asyncio", "threaded", "pool", "prefork")
 """Those that serve many at once. `forking` has a process for each connection, 256 by default: slow peers fill it."""
+ROUNDS = 3
 WORKERS = 8
 CAPACITY = WORKERS / 0.01
 """Calls per second that so many threads can do, of ten milliseconds each."""
@@ -91,16 +93,19 @@ def hostile(run: Run) -> None:
     for core in CORES:
         tls_port = free_port()
         extra = ["--listen", f"https://127.0.0.1:{tls_port}", "--certificate", str(run.certificate)]
+        pairs = []
         with run.server(*PATIENT, *extra, core=core) as server:
-            alone = busy(server.port, run.seconds, run.load_processor)
-            with Hostile(server.port, tls_port):
-                beside = busy(server.port, run.seconds, run.load_processor)
-        times = beside.p99_ms / alone.p99_ms
+            for _ in range(ROUNDS):
+                alone = busy(server.port, run.seconds, run.load_processor)
+                with Hostile(server.port, tls_port):
+                    pairs.append((alone, busy(server.port, run.seconds, run.load_processor)))
+        times = [beside.p99_ms / alone.p99_ms for alone, beside in pairs]
+        alone, beside = sorted(pairs, key=lambda pair: pair[1].p99_ms / pair[0].p99_ms)[ROUNDS // 2]
         run.say(
-            f"{core}: p99 of the busy peers {alone.p99_ms:.2f} ms alone, {beside.p99_ms:.2f} ms beside them: {times:.2f} times"
-            f" ({alone.rate:,.0f} and {beside.rate:,.0f} calls/s)",
-            "within 3 times",
-            met=times <= 3,
+            f"{core}: p99 of the busy peers {alone.p99_ms:.2f} ms alone, {beside.p99_ms:.2f} ms beside them: {median(times):.2f} times"
+            f" (rounds: {', '.join(f'{one:.2f}' for one in times)}; {alone.rate:,.0f} and {beside.rate:,.0f} calls/s)",
+            "within 3 times, median of the rounds",
+            met=median(times) <= 3,
         )
 
 
