@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from anycore.server.overdue import Overdue
+from anycore.server.settled import Settled
 
 if TYPE_CHECKING:
     from anycore.server.application import Server
@@ -49,4 +50,5 @@ def parts_of(server: Server, settings: Settings) -> list[Part]:
         found.append(
             Registrations(settings.discovery, server.listening, server.kernel.registry, lambda: server.retiring)
         )
+    found.append(Settled())  # last, when all the others are there
     return found
