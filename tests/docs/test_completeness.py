@@ -24,7 +24,14 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(DOCS).parts)
 NO_SETTINGS = {"ANYCORE_CONFIG", "ANYCORE_CA_PASSPHRASE", "ANYCORE_PASSWORD", "ANYCORE_TOKEN"}
-FOREIGN = {"--now", "--cacert", "--unix-socket", "--quick", "--http", "--no-proxy-headers"}  # of curl, of the benchmarks, and of uvicorn
+FOREIGN = {
+    "--now",
+    "--cacert",
+    "--unix-socket",
+    "--quick",
+    "--http",
+    "--no-proxy-headers",
+}  # of curl, of the benchmarks, and of uvicorn
 PEER = re.compile(r"^\s*(?:\$ )?(?:openssl|curl|uvicorn|granian|gunicorn|git|python|pip)\b.*(?:\\\n.*)*", re.MULTILINE)
 
 

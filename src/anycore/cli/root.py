@@ -34,7 +34,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "passwd": ("anycore.cli.passwd:passwd", "Set the password of a user in a password file."),
     "token": ("anycore.cli.token:token", "Make, list and revoke bearer tokens."),
     "session": ("anycore.cli.session:session", "List and end the sessions of callers that have logged in."),
-    "group": ("anycore.cli.group:group", "See and change virtual organisations: groups, their members, and who administers them."),
+    "group": (
+        "anycore.cli.group:group",
+        "See and change virtual organisations: groups, their members, and who administers them.",
+    ),
     "store": ("anycore.cli.store:store", "Look into the store of a server, change it, move it, keep it in order."),
     "config": ("anycore.cli.config:config", "Print the effective configuration, explained, as a TOML file."),
     "completion": ("anycore.cli.completion:completion", "Print the script that completes commands in a shell."),

@@ -63,7 +63,9 @@ def fail(exchange: Exchange, fault: Fault, call: Call, chain: Chain | None) -> N
     """
     if isinstance(fault, AuthenticationFault):
         refuse(exchange, fault, chain, b"", PLAIN)
-    elif fault.code == ACCESS_DENIED and call.identity.kind == ANONYMOUS.kind and chain is not None and chain.challenges:
+    elif (
+        fault.code == ACCESS_DENIED and call.identity.kind == ANONYMOUS.kind and chain is not None and chain.challenges
+    ):
         refuse(exchange, AuthenticationFault(fault.message), chain, b"", PLAIN)
     else:
         exchange.reply(403 if fault.code == ACCESS_DENIED else 500, f"{fault.message}\n")
