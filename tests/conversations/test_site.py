@@ -160,3 +160,23 @@ def test_the_date_is_that_of_this_second(talk: Begin) -> None:
 
     assert abs((found - datetime.now(UTC)).total_seconds()) < 5
     assert site.date().endswith(" GMT")
+
+
+def test_what_was_noted_of_a_head_holds_for_that_head_alone(talk: Begin) -> None:
+    """Requests with a head seen before go a short way, on which nobody looks for credentials, forwarding or the host again."""
+    peer = talk()
+    kernel = peer.conversation.site.handler.kernel
+    seen: list[tuple[bool, str]] = []
+    kernel.observers = (lambda call, _outcome, _ns: seen.append((call.peer.local, call.credentials.authorization)),)
+    usual = {"Content_Type": "application/json"}
+    for _ in range(4):
+        (response,) = peer.ask(request("POST", "/", JSON, **usual))
+        assert response.status == 200
+    peer.ask(request("POST", "/", JSON, **usual, Authorization="Bearer x"))
+    peer.ask(request("POST", "/", JSON, **usual, X_Forwarded_For="192.0.2.1"))
+    peer.ask(request("POST", "/", JSON, **usual))
+    assert seen[:4] == [(True, "")] * 4
+    assert seen[4] == (True, "Bearer x")
+    assert [local for local, _ in seen[5:]] == [False, True]
+    (response,) = peer.ask(request("POST", "/", JSON, host="evil.example.org", **usual))
+    assert response.status == 421

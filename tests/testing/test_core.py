@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -246,3 +247,15 @@ def test_checks_are_chosen_by_name() -> None:
     assert len(made) == 2
     with pytest.raises(ValueError, match="no check 'x' of cores; there are: answers_a_message"):
         check_core(make, only=["x"])
+
+
+def test_looking_for_the_other_end_of_a_connection_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    here = Path("/dev/fd")
+    if not here.is_dir():
+        pytest.skip("this system has no /dev/fd")
+    with (tmp_path / "no socket").open("w"):
+        check_core(ThreadedCore, only=["sends_small_answers_at_once"])  # what is opened once for all is open now
+        before = len(list(here.iterdir()))
+        for _ in range(3):
+            check_core(ThreadedCore, only=["sends_small_answers_at_once"])
+        assert len(list(here.iterdir())) <= before
