@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -18,6 +19,7 @@ from anycore.cores.threaded import ThreadedCore
 from anycore.cores.threaded_connection import ThreadedConnection
 from anycore.kernel.call import Mode, Peer
 from anycore.testing import CORE_CHECKS, check_core
+from anycore.testing.served import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -259,3 +261,16 @@ def test_looking_for_the_other_end_of_a_connection_leaves_no_descriptor_open(tmp
         for _ in range(3):
             check_core(ThreadedCore, only=["sends_small_answers_at_once"])
         assert len(list(here.iterdir())) <= before
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_keeps_no_end_of_a_peer() -> None:
+    bench = Bench(ThreadedCore, 30.0)
+    with bench.talking() as (served, caller):
+        child = os.fork()
+        if not child:
+            os._exit(caller.socket.fileno() >= 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert caller.ask("say hello") == ["hello"]
+        caller.close()
+        served.forgets()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import threading
 import time
+import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -35,6 +37,16 @@ def expect(condition: object, promise: str) -> None:
     """Raise AssertionError with the promise unless the condition is true; unlike `assert`, also under `python -O`."""
     if not condition:
         raise AssertionError(promise)
+
+
+def _let_go() -> None:
+    """Close the peers' ends in a process that the core has forked; while it held one, closing it here would tell the core nothing."""
+    for connected in list(_of_peers):
+        connected.close()
+
+
+_of_peers: Final = weakref.WeakSet[socket.socket]()
+os.register_at_fork(after_in_child=_let_go)
 
 
 class Served:
@@ -127,6 +139,7 @@ class Served:
     def connect(self, tls: ssl.SSLContext | None = None, *, receive_buffer: int = 0) -> Caller:
         """Connect a peer."""
         made = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
+        _of_peers.add(made)
         made.settimeout(self.patience)
         try:
             if receive_buffer:
@@ -151,6 +164,7 @@ class Caller:
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self._buffer = b""
+        _of_peers.add(connected)
 
     def send(self, *lines: str) -> None:
         """Send lines in one piece."""
