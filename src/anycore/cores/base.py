@@ -18,6 +18,7 @@ from anycore.cores.topics import ANSWER_SECONDS, Answer, Topics, encode
 from anycore.cores.unix_peers import process_behind
 from anycore.kernel.call import Identity, Peer
 from anycore.kernel.tally import Totals
+from anycore.objects.config import BUSY_POLL_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -53,6 +54,8 @@ class CoreLimits(msgspec.Struct, frozen=True):
         stop_time: How long work may go on after the server was told to stop.
         drain_time: How long a server whose place another has taken goes on with connections that it has; their peers are told to open a
             new one with their next answer, where the wire can say so.
+        busy_poll_time: How long a thread looks for a peer's next message, where the last ones came quickly, before it sleeps until that
+            comes: being woken takes longer than a short call. It uses a processor meanwhile, for one connection at a time; 0 for never.
     """
 
     connections: int = 10_000
@@ -69,6 +72,7 @@ class CoreLimits(msgspec.Struct, frozen=True):
     linger_time: float = 2.0
     stop_time: float = 30.0
     drain_time: float = 75.0
+    busy_poll_time: float = BUSY_POLL_TIME
 
     def of_phases(self) -> dict[Phase, float]:
         """Return the time limit of each phase of a conversation."""

@@ -34,7 +34,13 @@ class PoolPump(Pump):
     """
 
     def __init__(self, core: PoolCore, connection: PoolConnection, conversation: RpycConversation) -> None:
-        super().__init__(connection.socket, conversation, core.loop.run, stall_seconds=core.limits.send_time or _NEVER)
+        super().__init__(
+            connection.socket,
+            conversation,
+            core.loop.run,
+            stall_seconds=core.limits.send_time or _NEVER,
+            busy_poll_time=core.limits.busy_poll_time,
+        )
         self.refusing = False
         self._core = core
         self._owner = connection

@@ -21,6 +21,7 @@ from anycore.cores.pump_outbox import Outbox
 from anycore.cores.pump_patience import Patience
 from anycore.cores.pump_stream import TICK, stream_of
 from anycore.cores.pump_working import Working
+from anycore.objects.config import BUSY_POLL_TIME
 
 if TYPE_CHECKING:
     import socket
@@ -45,6 +46,7 @@ class Pump(Working):
         stall_seconds: How long the peer may take in nothing while there is something to send, before it is given up.
         receive_time: Seconds that a message of the peer may take, once it was seen to be incomplete; 0 for no limit. How long it may be
             silent otherwise, the conversation says.
+        busy_poll_time: Seconds to look for what the peer sends before sleeping; see `BusyPoll`.
     """
 
     def __init__(
@@ -55,12 +57,13 @@ class Pump(Working):
         *,
         stall_seconds: float = 60.0,
         receive_time: float = 0.0,
+        busy_poll_time: float = BUSY_POLL_TIME,
     ) -> None:
         self.socket = connected
         self.ended = False
         self._conversation = conversation
         self._run_async = run_async
-        self._stream = stream_of(connected)
+        self._stream = stream_of(connected, busy_poll_time)
         self._reading = threading.Lock()
         self._outbox = Outbox(self._stream, self._has_room, self._read_ahead, stall_seconds)
         limited = receive_time or conversation.idle_time

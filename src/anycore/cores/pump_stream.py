@@ -11,6 +11,9 @@ import time
 from contextlib import suppress
 from typing import ClassVar, Final
 
+from anycore.cores.busy_poll import BusyPoll
+from anycore.objects.config import BUSY_POLL_TIME
+
 TICK: Final = 1.0
 """Seconds after which a read that got nothing returns; the kernel keeps the time, at no cost to reads that get something."""
 _SMALL: Final = 1 << 14
@@ -24,6 +27,7 @@ class Stream:
 
     Args:
         connected: The socket, connected; it becomes a blocking one.
+        busy_poll_time: Seconds to look for bytes before sleeping; see `BusyPoll`.
 
     Attributes:
         tls: Whether it speaks TLS.
@@ -31,9 +35,10 @@ class Stream:
 
     tls: ClassVar[bool] = False
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, busy_poll_time: float = BUSY_POLL_TIME) -> None:
         self.socket = connected
         self._size = _SMALL
+        self._busy_poll = BusyPoll(busy_poll_time)
         self._inet = connected.family in (socket.AF_INET, socket.AF_INET6)
         if connected.gettimeout() is not None:
             connected.settimeout(None)
@@ -52,12 +57,22 @@ class Stream:
             left = deadline - time.monotonic()
             if left < TICK and not self.ready(read=True, seconds=max(0.0, left)):
                 return None
+        data = self._busy_poll.read(self._receive, self._look)
+        if data is not None:
+            self._size = _LARGE if len(data) >= _SMALL else _SMALL
+        return data
+
+    def _receive(self) -> bytes | None:
         try:
-            data = self.socket.recv(self._size)
+            return self.socket.recv(self._size)
         except BlockingIOError:
             return None
-        self._size = _LARGE if len(data) >= _SMALL else _SMALL
-        return data
+
+    def _look(self) -> bytes | None:
+        try:
+            return self.socket.recv(self._size, _DONTWAIT)
+        except BlockingIOError:
+            return None
 
     def write(self, data: memoryview | bytes) -> int:
         """Write what the kernel takes at once.
@@ -107,12 +122,13 @@ class TlsStream(Stream):
 
     Args:
         connected: The socket, its handshake done.
+        busy_poll_time: See `Stream`.
     """
 
     tls: ClassVar[bool] = True
 
-    def __init__(self, connected: ssl.SSLSocket) -> None:
-        super().__init__(connected)
+    def __init__(self, connected: ssl.SSLSocket, busy_poll_time: float = BUSY_POLL_TIME) -> None:
+        super().__init__(connected, busy_poll_time)
         self.socket: ssl.SSLSocket = connected
         connected.setblocking(False)
         self._lock = threading.RLock()
@@ -122,6 +138,18 @@ class TlsStream(Stream):
         end = time.monotonic() + TICK
         if deadline is not None:
             end = min(end, deadline)
+        return self._busy_poll.read(lambda: self._receive_until(end), self._look)
+
+    def _look(self) -> bytes | None:
+        try:
+            with self._lock:
+                return self.socket.recv(_LARGE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+
+    def _receive_until(self, end: float) -> bytes | None:
         while True:
             writes = False
             try:
@@ -146,6 +174,7 @@ class TlsStream(Stream):
             return 0
 
 
-def stream_of(connected: socket.socket) -> Stream:
+def stream_of(connected: socket.socket, busy_poll_time: float = BUSY_POLL_TIME) -> Stream:
     """Return the stream of a socket, by its kind."""
-    return TlsStream(connected) if isinstance(connected, ssl.SSLSocket) else Stream(connected)
+    kind = TlsStream if isinstance(connected, ssl.SSLSocket) else Stream
+    return kind(connected, busy_poll_time)  # type: ignore[arg-type]

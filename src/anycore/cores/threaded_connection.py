@@ -129,6 +129,7 @@ class ThreadedConnection:
             self._core.loop.run,
             stall_seconds=limits.send_time or _NEVER,
             receive_time=limits.receive_time,
+            busy_poll_time=limits.busy_poll_time,
         )
         pump.begin()
         pump.serve()

@@ -94,6 +94,9 @@ SAFE_ATTRS: Final = frozenset(
     ]
 )
 
+BUSY_POLL_TIME: Final = 150e-6
+"""Seconds to look for bytes before sleeping: about a short call of a program in Python, and a wake-up at the other end."""
+
 _DEFAULTS: Final[dict[str, Any]] = {
     "allow_safe_attrs": True,
     "allow_exposed_attrs": True,

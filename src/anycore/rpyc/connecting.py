@@ -12,6 +12,7 @@ from anycore.cores.pipes import as_socket
 from anycore.cores.probing import probe
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
+from anycore.objects.config import BUSY_POLL_TIME
 from anycore.objects.connection import Connection
 from anycore.rpyc.login import check, login
 from anycore.rpyc.service import VoidService
@@ -215,7 +216,7 @@ def connect_socket(
     root = service() if isinstance(service, type) else service
     connection = Connection(root, config, MessageCodec(dialect))
     conversation = RpycConversation(Peer(), connection)
-    pump = Pump(connected, conversation)
+    pump = Pump(connected, conversation, busy_poll_time=(config or {}).get("busy_poll_time", BUSY_POLL_TIME))
     attach_service(connection, root)
     pump.begin()
     on_connect: Callable[[Connection], None] | None = getattr(root, "on_connect", None)

@@ -10,7 +10,7 @@ from anycore.conversations.rpyc import RpycConversation
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
 from anycore.objects import connection
-from anycore.objects.config import make_config
+from anycore.objects.config import BUSY_POLL_TIME, make_config
 from anycore.wire.rpyc_constants import MAX_FRAME
 
 if TYPE_CHECKING:
@@ -36,14 +36,16 @@ class Connection(connection.Connection):
     Args:
         root: What the other side gets as its root.
         channel: What it speaks over. Its socket is the connection's from now on.
-        config: Keys of the configuration that differ from `DEFAULT_CONFIG`; besides RPyC's also `max_frame`, in bytes.
+        config: Keys of the configuration that differ from `DEFAULT_CONFIG`; besides RPyC's also `max_frame`, in bytes, and
+            `busy_poll_time`, in seconds.
     """
 
     def __init__(self, root: Any, channel: Channel, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(root, {**DEFAULT_CONFIG, "safe_attrs": set(DEFAULT_CONFIG["safe_attrs"]), **(config or {})})
         self._channel = channel
         self._conversation = RpycConversation(Peer(), self, max_frame=self.config.get("max_frame", MAX_FRAME))
-        self._pump = Pump(channel.stream.sock, self._conversation)
+        busy_poll_time = self.config.get("busy_poll_time", BUSY_POLL_TIME)
+        self._pump = Pump(channel.stream.sock, self._conversation, busy_poll_time=busy_poll_time)
         self._pump.begin()
 
     @property
