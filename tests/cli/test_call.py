@@ -156,6 +156,9 @@ def test_what_goes_wrong_over_rpyc_is_told_as_over_other_wires(run: Run, served:
     assert run("call", served.rpyc_url, "sample.nothing").exit_code == Exit.FAULT
     other = run("call", served.url, "sample.add", "x").stderr
     assert run("call", served.rpyc_url, "sample.add", "x").stderr == other
+    result = run("call", served.rpyc_url, "sample")
+    assert result.exit_code == Exit.FAULT
+    assert "sample: there is something of that name, but no method; `anycore methods URL` lists" in result.stderr
     result = run("call", served.url.replace("http", "rpyc"), "sample.add")
     assert result.exit_code == Exit.TRANSPORT
     assert "check that the server speaks RPyC there" in result.stderr
