@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from anycore.dialects.loader import Loaded, load_plugins
-from anycore.dialects.sources import Unit
+from anycore.dialects.loader import Loaded, load_plugins, load_unit
+from anycore.dialects.sources import Unit, find_units
 from anycore.kernel.registry import PluginRefusedError
 
 Write = Callable[..., Path]
@@ -194,6 +194,15 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(write: Write, text
     path = write("bad.py", text)
 
     assert refusals(path) == [reason.format(path=path)]
+
+
+def test_a_file_that_cannot_be_read_is_refused(write: Write) -> None:
+    (unit,) = find_units([str(write("gone.py"))])
+    Path(unit.name).unlink()
+    with pytest.raises(
+        PluginRefusedError, match=r"gone\.py is refused: it cannot be read: No such file or directory; see that"
+    ):
+        load_unit(unit, {})
 
 
 def test_a_fault_in_a_module_of_a_package_is_placed_there(write: Write) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,20 @@ def test_what_is_nothing_of_the_kind_is_refused(source: str) -> None:
         f"plugin source {source!r} is neither a file or directory here, nor an installed module, nor an entry point of the"
         f" group anycore.plugins; check the spelling and the current directory ({Path.cwd()})"
     )
+
+
+def test_what_the_system_refuses_to_look_at_is_refused() -> None:
+    name = "x" * 300
+    assert refusal(name).startswith(f"plugin source '{name}' cannot be read: File name too long: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+
+    assert "cannot be read: Permission denied" in refusal(closed)
+    closed.chmod(0o700)
 
 
 def test_every_wrong_source_is_named() -> None:

@@ -168,5 +168,7 @@ def _import_failure(unit: Unit, error: BaseException) -> str:
     own = {str(file) for file in unit.files()}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
     where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    if isinstance(error, OSError) and not frames:
+        return f"{unit.origin} is refused: it cannot be read: {error.strerror}; see that it is there and readable for the user that serves"
     cure = "install what it imports" if isinstance(error, ImportError) else "correct it"
     return f"{unit.origin} is refused: {where}importing it raised {type(error).__name__}: {error}; {cure}"

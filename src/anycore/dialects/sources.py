@@ -68,6 +68,11 @@ def find_units(sources: Iterable[str]) -> list[Unit]:
         except LookupError as error:
             reasons.append(str(error.args[0]))
             continue
+        except OSError as error:
+            reasons.append(
+                f"plugin source {source!r} cannot be read: {error.strerror}: {error.filename}; see that it is there and readable for the user that serves"
+            )
+            continue
         found.update({unit.name: unit for unit in units if unit.name not in found})
     if reasons:
         raise PluginRefusedError(reasons)
