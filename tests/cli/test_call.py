@@ -211,4 +211,4 @@ def test_a_wrong_setting_is_told_as_such(run: Run) -> None:
     Path("ca.pem").write_text("not a certificate")
     result = run("call", "https://127.0.0.1:1", "x", "--ca", "ca.pem")
     assert result.exit_code == Exit.CONFIGURATION
-    assert "(files: ca.pem); each must exist and be in PEM form" in result.stderr
+    assert "the files of [client] cannot be used: ca.pem holds no certificate in PEM form" in result.stderr

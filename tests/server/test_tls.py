@@ -86,7 +86,7 @@ def test_files_that_are_not_what_they_should_be(settings: ListenSettings, name: 
 
 def test_a_key_of_another_certificate(settings: ListenSettings, tmp_path: Path) -> None:
     (tmp_path / "other.key").write_text(CERTIFICATE)
-    assert "mismatch" in refusal(settings, key=str(tmp_path / "other.key")).lower()
+    assert "other.key is not that of the certificate in" in refusal(settings, key=str(tmp_path / "other.key"))
 
 
 def test_an_encrypted_key_is_not_asked_about_on_a_terminal(settings: ListenSettings, tmp_path: Path) -> None:

@@ -88,9 +88,10 @@ def _context(settings: ClientSettings) -> ssl.SSLContext | None:
         if settings.certificate:
             context.load_cert_chain(settings.certificate, settings.key or None)
     except (OSError, ssl.SSLError) as error:
-        files = ", ".join(filter(None, (settings.ca, settings.certificate, settings.key)))
-        message = f"the files of [client] cannot be used: {error} (files: {files}); each must exist and be in PEM form"
-        raise Failure(message, Exit.CONFIGURATION) from error
+        from anycore.identity.pem import why_unusable
+
+        reason = why_unusable(error, settings.certificate, settings.key, settings.ca)
+        raise Failure(f"the files of [client] cannot be used: {reason}", Exit.CONFIGURATION) from error
     return context
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from anycore.identity.pem import why_unusable
 from anycore.server.errors import StartupError
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def _no_passphrase() -> str:
 
 
 def _unusable(settings: ListenSettings, error: Exception) -> str:
-    named = ", ".join(map(str, files(settings).values()))
-    return f"cannot set up TLS for {settings.url}: {error} (files: {named}); each must exist and be in PEM form"
+    reason = why_unusable(error, settings.certificate, settings.key, settings.client_ca, settings.crl)
+    return f"cannot set up TLS for {settings.url}: {reason}"
 
 
 def _check_clients(settings: ListenSettings, context: ssl.SSLContext) -> None:
