@@ -379,8 +379,21 @@ def test_tls_is_verified(client: Factory, serve: Factory, trusting: ssl.SSLConte
     with pytest.raises(TransportError, match=r"certificate is not trusted.*cafile"):
         client(f"jsonrpc+https://{server.address}").call("m")
     by_address = server.address.replace("localhost", "127.1")  # the same machine by a name that the certificate lacks
-    with pytest.raises(TransportError, match="certificate is not trusted"):
+    with pytest.raises(
+        TransportError, match=r"certificate is not trusted.*call the server by a name that its certificate has"
+    ):
         client(f"jsonrpc+https://{by_address}", context=trusting).call("m")
+
+
+def test_tls_with_a_server_that_wants_a_certificate_or_another_one(
+    client: Factory, serve: Factory, trusting: ssl.SSLContext
+) -> None:
+    server = serve(lambda peer: peer.socket.recv(1000), tls=True)
+    with pytest.raises(TransportError, match="turn away so who shows no certificate that they accept"):
+        client(f"https://{server.address}", context=trusting).call("m")
+    server = serve(lambda peer: peer.socket.recv(1000))
+    with pytest.raises(TransportError, match=r"find out before you make it again$"):
+        client(f"http://{server.address}").call("m")
 
 
 def test_tls_with_a_server_that_has_none(client: Factory, serve: Factory, trusting: ssl.SSLContext) -> None:

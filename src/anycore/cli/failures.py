@@ -58,6 +58,7 @@ def calling() -> Iterator[None]:
     """Turn faults and failed connections into a failure of the command."""
     from anycore.cli.output import as_json
     from anycore.clients import Fault, LocalProtocolError, TransportError
+    from anycore.clients.errors import UNKNOWN_AUTHORITY
 
     try:
         yield
@@ -65,8 +66,7 @@ def calling() -> Iterator[None]:
         data = "" if fault.data is None else f"\n{as_json(fault.data)}"
         raise Failure(f"{fault}{data}", Exit.FAULT) from fault
     except TransportError as error:
-        untrusted = type(error.__cause__).__name__ == "SSLCertVerificationError"  # by its name: ssl loads slowly
-        hint = "; on the command line: --ca FILE" if untrusted else ""
+        hint = "; on the command line: --ca FILE" if error.message.endswith(UNKNOWN_AUTHORITY) else ""
         raise Failure(f"{error}{hint}", Exit.TRANSPORT) from error
     except LocalProtocolError as error:
         raise Failure(str(error), Exit.USAGE) from error

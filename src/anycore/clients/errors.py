@@ -29,6 +29,17 @@ CURES: Final[dict[int, str]] = {
     504: "the server did not answer the proxy in time; raise the proxy's time-out or ask for less",
 }
 
+UNKNOWN_AUTHORITY: Final = "give a context that trusts its authority: ssl.create_default_context(cafile=...)"
+_OTHER_NAME: Final = "call the server by a name that its certificate has, or give it one that has this name"
+# X509_V_ERR_... of OpenSSL's x509_vfy.h, where another authority would not help.
+_UNTRUSTED: Final[dict[int, str]] = {
+    9: "it is not valid yet: compare the clocks of both machines",
+    10: "it, or that of its authority, has ended: have it renewed, and compare the clocks of both machines",
+    23: "it was revoked: have another one made for the server",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+
 
 class TransportError(Exception):
     """No answer to the call could be had: whether it was carried out is unknown, unless a status says otherwise.
@@ -91,8 +102,9 @@ def failed(error: OSError, url: str, timeout: float | None) -> TransportError:
         time = "in time" if timeout is None else f"within {timeout:g} seconds"
         return CallTimeoutError(f"no answer {time}; raise the client's timeout or ask for less", url)
     if isinstance(error, ssl.SSLCertVerificationError):
-        cure = "give a context that trusts its authority: ssl.create_default_context(cafile=...)"
-        return TransportError(f"the server's certificate is not trusted: {error.verify_message}; {cure}", url)
+        cure = _UNTRUSTED.get(error.verify_code, UNKNOWN_AUTHORITY)
+        message = f"the server's certificate is not trusted: {error.verify_message.rstrip('.')}; {cure}"
+        return TransportError(message, url)
     if isinstance(error, ssl.SSLError):
         cure = "check that the port speaks TLS and which certificates the server wants"
         return TransportError(f"TLS failed: {error}; {cure}", url)
@@ -103,5 +115,9 @@ def failed(error: OSError, url: str, timeout: float | None) -> TransportError:
     if isinstance(error, UnansweredError):
         cure = "find out before you make it again"
         message = f"the connection ended without an answer ({error}); the call may or may not have been made: {cure}"
+        if url.partition("://")[0].endswith(
+            "https"
+        ):  # RFC 8446 section 4.4.2: the client learns of it after its hand-shake
+            message += "; servers also turn away so who shows no certificate that they accept"
         return TransportError(message, url)
     return TransportError(f"the connection failed: {error}", url)
