@@ -64,6 +64,13 @@ def test_a_table_for_a_plugin_that_is_not_loaded(run: Run, plugin_source: str) -
     assert result.stderr == "Error: anycore.toml: plugin.sampel: no such plugin is loaded; did you mean sample?\n"
 
 
+def test_a_directory_without_a_plugin_is_named(run: Run) -> None:
+    Path("plugins").mkdir()
+    result = run("check", "plugins")
+    assert result.exit_code == Exit.OK
+    assert "There is no plugin in plugins. `anycore new plugin NAME -d plugins` makes one.\n" in result.stdout
+
+
 def test_a_certificate_that_is_none(run: Run) -> None:
     Path("c.pem").write_text("nonsense")
     result = run("check", "--listen", "https://127.0.0.1:0", "--certificate", "c.pem")

@@ -95,6 +95,13 @@ def test_a_server_without_plugins_says_how_to_make_one() -> None:
     assert "`anycore new plugin NAME` makes one" in stream.getvalue()
 
 
+def test_a_server_says_which_directories_have_no_plugin() -> None:
+    stream = io.StringIO()
+    show(Announcement([], [ANNOUNCEMENT.plugins[0]], "asyncio", "", "1", ("plugins",)), stream)
+    assert "There is no plugin in plugins. `anycore new plugin NAME -d plugins` makes one." in stream.getvalue()
+    assert "were named" not in stream.getvalue()
+
+
 def test_the_sample_of_the_banner_can_be_pasted(served: Served, run: Run) -> None:
     line = next(line for line in served.banner.splitlines() if line.strip().startswith("anycore call "))
     result = run(*shlex.split(line)[1:])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anycore.dialects.sources import Unit, directories, find_units
+from anycore.dialects.sources import Unit, barren, directories, find_units
 from anycore.kernel.registry import PluginRefusedError
 
 Write = Callable[..., Path]
@@ -83,6 +83,14 @@ def test_directories_are_those_that_can_gain_files(write: Write, tmp_path: Path)
 
 def test_an_empty_directory_may_gain_files(tmp_path: Path) -> None:
     assert find_units([str(tmp_path)]) == []
+
+
+def test_directories_without_a_plugin_are_told_from_others(write: Write, tmp_path: Path) -> None:
+    write("full/a.py")
+    write("package/__init__.py")
+    write("bare/_helper.py")
+    sources = [str(tmp_path / name) for name in ("full", "package", "bare", "bare", "gone")]
+    assert barren([*sources, "x" * 300]) == [sources[2]]
 
 
 def test_a_file_of_another_kind_is_refused(write: Write) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -60,7 +60,8 @@ def lines(announcement: Announcement) -> Iterator[Text]:
         yield Text.assemble("  ", (url.ljust(width), "bold cyan"), "  ", ", ".join(wires))
     yield Text()
     yield from plugin_lines([plugin for plugin in announcement.plugins if plugin[1] != _BUNDLED])
-    if all(origin == _BUNDLED for _, origin, _ in announcement.plugins):
+    yield from barren_lines(announcement.barren)
+    if not announcement.barren and all(origin == _BUNDLED for _, origin, _ in announcement.plugins):
         yield Text("No plugins were named. `anycore new plugin NAME` makes one, `anycore serve NAME.py` serves it.")
         yield Text()
     bundled = {name: len(methods) for name, origin, methods in announcement.plugins if origin == _BUNDLED}
@@ -98,4 +99,16 @@ def plugin_lines(plugins: list[tuple[str, str, list[tuple[str, str, str]]]]) -> 
         for method, signature, doc in methods:
             room = " " * (width - len(method + signature)) + "  " if doc else ""
             yield Text.assemble("    ", (method, "cyan"), signature, room, (doc, "dim"), overflow="ellipsis")
+        yield Text()
+
+
+def barren_lines(directories: Sequence[str]) -> Iterator[Text]:
+    """Return lines about directories without a plugin.
+
+    Args:
+        directories: As in an `Announcement`.
+    """
+    for directory in directories:
+        yield Text(f"There is no plugin in {directory}. `anycore new plugin NAME -d {directory}` makes one.")
+    if directories:
         yield Text()

@@ -27,7 +27,7 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     """
     from rich.console import Console
 
-    from anycore.cli.banner import plugin_lines
+    from anycore.cli.banner import barren_lines, plugin_lines
     from anycore.server.certificates import expiries, warnings
     from anycore.server.enrolment import enrolment_of
     from anycore.server.introduction import introduce
@@ -48,7 +48,8 @@ def check(paths: tuple[str, ...], config: str | None, **options: Any) -> None:
     )
     for rules in sources_of(settings).read():
         console.print(f"rules: {sum(map(len, rules.sections))} from {rules.name}")
-    for line in plugin_lines(introduce(settings.server.core, urls, entries).plugins):
+    introduction = introduce(settings.server.core, urls, entries, sources=settings.server.plugins)
+    for line in [*plugin_lines(introduction.plugins), *barren_lines(introduction.barren)]:
         console.print(line)
     ending = warnings(expiries((listener.url, listener) for listener in settings.listen))
     for _, message in ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -83,6 +84,16 @@ def directories(sources: Iterable[str]) -> list[Path]:
     """Return the directories among the sources whose files are plugins, which may gain and lose files."""
     paths = (Path(source) for source in sources)
     return [path for path in paths if path.is_dir() and not (path / "__init__.py").exists()]
+
+
+def barren(sources: Iterable[str]) -> list[str]:
+    """Return the directories among the sources in which there is no plugin, as the operator named them."""
+    found = []
+    for source in dict.fromkeys(sources):
+        with suppress(OSError):  # a server that has given up its rights may not look any more
+            if directories([source]) and not _inside(Path(source)):
+                found.append(source)
+    return found
 
 
 def _resolve(source: str, points: dict[str, EntryPoint]) -> Sequence[Unit]:

@@ -14,6 +14,7 @@ class Announcement(msgspec.Struct, frozen=True):
         core: The core's name.
         sample: A command that makes a call, to be pasted into a shell on this machine; empty when there is none to offer.
         version: Of Anycore.
+        barren: Directories that were named for their plugins and have none.
     """
 
     listeners: list[tuple[str, tuple[str, ...]]]
@@ -21,3 +22,4 @@ class Announcement(msgspec.Struct, frozen=True):
     core: str
     sample: str
     version: str
+    barren: tuple[str, ...] = ()

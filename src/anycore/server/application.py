@@ -250,5 +250,5 @@ class Server:
 
     def _introduction(self) -> Announcement:
         first = self.settings.listen[0] if self.settings.listen else None
-        certificate = first.certificate if first is not None and first.address.tls else ""
-        return introduce(self.core.name, self.urls, list(self.kernel.registry.entries.values()), certificate)
+        entries = list(self.kernel.registry.entries.values())
+        return introduce(self.core.name, self.urls, entries, first, self.settings.server.plugins)
