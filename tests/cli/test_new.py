@@ -39,6 +39,12 @@ def test_its_tests_pass(run: Run) -> None:
     assert "8 passed" in done.stdout
 
 
+def test_how_to_test_it_is_said_also_where_pytest_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pip install" not in run("new", "plugin", "here").output
+    monkeypatch.setattr("anycore.cli.new.find_spec", lambda _name: None)
+    assert "pytest is not installed here; first: python -m pip install pytest\n" in run("new", "plugin", "there").output
+
+
 def test_what_is_written_is_clean(run: Run) -> None:
     run("new", "plugin", "room_2")
     ruff = [sys.executable, "-m", "ruff"]

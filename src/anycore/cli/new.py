@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -49,6 +50,8 @@ def plugin(name: str, directory: str) -> None:
         ) from error
     click.echo(f"serve it:  anycore serve {folder / name}.py --reload")
     click.echo(f"test it:   python -m pytest {folder / f'test_{name}.py'}")
+    if find_spec("pytest") is None:
+        click.echo("           pytest is not installed here; first: python -m pip install pytest")
 
 
 def _check_name(name: str) -> None:
