@@ -97,6 +97,16 @@ def test_raw_prints_strings_and_bytes_as_they_are(run: Run, served: Served) -> N
     assert json.loads(run("call", served.url, "sample.times").stdout) == {"when": "2024-01-02T03:04:05", "data": "AP8="}
 
 
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(run: Run, url: str, served: Served) -> None:
+    for one in (url, served.rpyc_url):
+        result = run("call", one, "sample.ad", "2")
+        assert result.exit_code == Exit.FAULT
+        assert result.stderr.endswith("(fault -32601); did you mean sample.add?\n")
+        result = run("call", one, "nowhere.at_all")
+        assert result.exit_code == Exit.FAULT
+        assert "did you mean" not in result.stderr
+
+
 def test_arguments_by_name_go_over_json_rpc(run: Run, served: Served) -> None:
     url = served.url.replace("http", "jsonrpc+http")
     assert run("call", url, "sample.add", "--kw", "a=2", "--kw", "b=40").stdout == "42\n"

@@ -39,6 +39,16 @@ def test_a_method_that_is_not_there(run: Run, served: Served) -> None:
     assert "there is no method 'sample.nothing'" in result.stderr
 
 
+def test_the_methods_of_a_plugin_are_listed(run: Run, served: Served) -> None:
+    for url in (served.url, served.rpyc_url):
+        lines = run("methods", url, "sample").stdout.splitlines()
+        assert "sample.add(a: int, b: int = 1) -> int" in lines
+        assert all(line.startswith("sample.") for line in lines)
+    result = run("methods", served.url, "sample.ad")
+    assert result.exit_code == Exit.FAULT
+    assert "did you mean sample.add?" in result.stderr
+
+
 class Handler(SimpleXMLRPCRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass

@@ -10,7 +10,7 @@ import click
 from anycore.cli.failures import calling
 from anycore.cli.options import SettingsCommand, settings_options
 from anycore.cli.output import argument, as_json
-from anycore.cli.remote import client, complete_method, telling
+from anycore.cli.remote import client, complete_method, suggesting, telling
 
 if TYPE_CHECKING:
     from anycore.cli.remote import Server
@@ -77,7 +77,7 @@ def call(
     """
     arguments = [argument(arg) for arg in args]
     keywords = dict(_named(item) for item in named)
-    with client(url, config, options) as server, calling(), telling(server):
+    with client(url, config, options) as server, calling(), telling(server), suggesting(server, method):
         result = _called(server, method, arguments, keywords)
         shown = (
             result if raw and isinstance(result, bytes | str) else as_json(result)

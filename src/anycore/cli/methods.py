@@ -9,7 +9,7 @@ import click
 
 from anycore.cli.failures import calling
 from anycore.cli.options import SettingsCommand, settings_options
-from anycore.cli.remote import client, complete_method
+from anycore.cli.remote import client, complete_method, suggesting
 from anycore.cli.text import printable
 
 if TYPE_CHECKING:
@@ -25,16 +25,28 @@ _NAMES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool
 def methods(url: str, name: str | None, config: str | None, **options: Any) -> None:
     """List the methods of a server, or describe one.
 
-    Without NAME all are listed with their signatures; with one, that method is described. URL is that of `anycore call`.
+    Without NAME all are listed with their signatures; with the name of a plugin, its methods; with that of a method, it is described.
+    URL is that of `anycore call`.
     """
-    with client(url, config, options) as server, calling():
+    with client(url, config, options) as server, calling(), suggesting(server, name or ""):
         described = _openrpc(server)
-        text = server.help(name) if name is not None else ""
-        for known in sorted(server.methods()) if name is None else [name]:
+        below = [] if name is None or name in described else _below(server, name)
+        text = server.help(name) if name is not None and not below else ""
+        for known in sorted(server.methods()) if name is None else below or [name]:
             signatures = [known + described[known]] if known in described else _classic(server, known)
             click.echo(printable("\n".join(signatures)))
         if text:
             click.echo("\n" + "\n".join(f"    {line}".rstrip() for line in printable(text).splitlines()))
+
+
+def _below(server: Server, name: str) -> list[str]:
+    """Return the methods of a plugin, if it is the name of one; none when the server does not list its methods."""
+    from anycore.clients import Fault
+
+    try:
+        return sorted(known for known in server.methods() if known.startswith(f"{name}."))
+    except Fault:
+        return []
 
 
 def _openrpc(server: Server) -> dict[str, str]:

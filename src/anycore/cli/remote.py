@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from anycore.cli.failures import Failure
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from anycore.clients import Client
@@ -55,6 +56,40 @@ def telling(server: Server) -> AbstractContextManager[None]:
     from anycore.clients import Client
 
     return nullcontext() if isinstance(server, Client) else server.telling()
+
+
+@contextmanager
+def suggesting(server: Server, method: str) -> Iterator[None]:
+    """Name the method that was perhaps meant, when a block fails because there is none of this name.
+
+    Args:
+        server: Where it was looked for.
+        method: Its name.
+
+    Raises:
+        Failure: In place of the fault, when there is something to suggest.
+    """
+    from anycore.wire.faults import METHOD_NOT_FOUND, Fault
+
+    try:
+        yield
+    except Fault as fault:
+        near = _near(server, method) if fault.code == METHOD_NOT_FOUND else ""
+        if not near:
+            raise
+        raise Failure(f"{fault}; did you mean {near}?", Exit.FAULT) from fault
+
+
+def _near(server: Server, method: str) -> str:
+    from difflib import get_close_matches
+
+    from anycore.clients import Fault, TransportError
+
+    try:
+        names = server.methods()
+    except (Fault, TransportError):
+        return ""
+    return next((name for name in get_close_matches(method, names, n=1, cutoff=0.75) if name != method), "")
 
 
 def speaks_rpyc(url: str) -> bool:
