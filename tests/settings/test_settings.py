@@ -353,7 +353,12 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 
 
 LISTENERS = {
-    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, rpyc, rpycs, unix+http, unix+rpyc, stdio+http, stdio+rpyc; write e.g. http://127.0.0.1:6789",
+    "127.0.0.1:6789": "expected a URL with one of the schemes http, https, rpyc, rpycs, unix+http, unix+rpyc, stdio+http, stdio+rpyc; write http://127.0.0.1:6789",
+    "localhost:7000": "; write http://localhost:7000",
+    "[::1]:7000": "; write http://[::1]:7000",
+    "7000": "; write http://127.0.0.1:7000",
+    ":7000": "; write http://127.0.0.1:7000",
+    "here": "; write e.g. http://127.0.0.1:6789",
     "ftp://x:1": "expected a URL with one of the schemes",
     "jsonrpc+http://127.0.0.1:1": "a listener speaks every wire of HTTP, so its URL names none; write http://...",
     "http://127.0.0.1": "expected a port; write e.g. http://127.0.0.1:6789",
@@ -429,6 +434,7 @@ def test_two_listeners_of_one_address_are_refused_unless_the_port_is_free_to_cho
 def test_the_mode_of_a_socket_is_octal(mode: str) -> None:
     (problem,) = problems(f'[[listen]]\nmode = "{mode}"\n')
     assert "expected three octal digits" in problem
+    assert problem.endswith('; write e.g. mode = "660"')
 
 
 def test_the_environment_is_named_when_it_is_wrong() -> None:

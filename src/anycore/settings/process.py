@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from anycore.settings.keys import of_section
 from anycore.settings.origins import default
 from anycore.settings.values import shown
 
@@ -32,7 +33,8 @@ def check_process(settings: Settings, origins: Mapping[str, Origin], problems: l
         problems.append(f"{origins.get(path, default(path)).place}: {reason}")
 
     if process.umask and not _UMASK.match(process.umask):
-        refuse("umask", f'expected three octal digits, got {shown(process.umask)}; write e.g. umask = "077"')
+        cure = origins.get("process.umask", default("")).assign(of_section("process")["umask"], "077")
+        refuse("umask", f"expected three octal digits, got {shown(process.umask)}; write e.g. {cure}")
     if process.take_over and not process.control:
         refuse(
             "take_over", "nothing says where the other server is reached; name its control socket with --control FILE"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from anycore.settings.keys import of_section
 from anycore.settings.origins import default
 from anycore.store.opening import STORES
 
@@ -63,5 +64,6 @@ def check_store_url(settings: Settings, origins: Mapping[str, Origin], problems:
     url = settings.server.store
     scheme, colon, _ = url.partition(":")
     if url and not (colon and scheme in STORES):
-        place = origins.get(STORE, default(STORE)).place
-        problems.append(f'{place}: expected lmdb:PATH or memory:, got "{url}"; write e.g. store = "lmdb:./store"')
+        origin = origins.get(STORE, default(STORE))
+        cure = origin.assign(of_section("server")["store"], "lmdb:./store")
+        problems.append(f'{origin.place}: expected lmdb:PATH or memory:, got "{url}"; write e.g. {cure}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -101,12 +102,18 @@ def parse_listen_url(url: str) -> ListenAddress:
             raise ValueError(message)
         return ListenAddress(scheme)
     if scheme not in SCHEMES or "://" not in url:
-        message = f"expected a URL with one of the schemes {', '.join(SCHEMES)}; {_EXAMPLE}"
+        message = f"expected a URL with one of the schemes {', '.join(SCHEMES)}; {_with_scheme(url)}"
         raise ValueError(message)
     if parts.query or parts.fragment or "@" in parts.netloc:
         message = f"the URL of a listener has no user, query or fragment; {_EXAMPLE}"
         raise ValueError(message)
     return _unix(parts) if scheme.startswith("unix+") else _tcp(parts, port)
+
+
+def _with_scheme(url: str) -> str:
+    """Return a cure for a URL without a scheme, which is often a port, or a host and port."""
+    found = re.fullmatch(r"(?:([^\s/:]*|\[[0-9a-fA-F:.]+\]):)?(\d{1,5})/?", url)
+    return f"write http://{found[1] or '127.0.0.1'}:{found[2]}" if found else _EXAMPLE
 
 
 def _unix(parts: SplitResult) -> ListenAddress:

@@ -115,7 +115,9 @@ class _Listener:
         except ValueError as error:
             self.refuse("url", f"{shown(listener.url)}: {error}")
         if not _MODE.match(listener.mode):
-            self.refuse("mode", f'expected three octal digits, got {shown(listener.mode)}; write e.g. mode = "660"')
+            given = origins.get(f"listen[{index}].mode", default(""))
+            cure = given.assign(of_section("listen")["mode"], "660")
+            self.refuse("mode", f"expected three octal digits, got {shown(listener.mode)}; write e.g. {cure}")
         if self.address is not None:
             self._check_reach(self.address)
             self._check_certificate(self.address)
