@@ -53,6 +53,13 @@ def test_credentials_are_kept_out_of_sight() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["unix+http:///run/any.sock", "unix+jsonrpc+http://%2Frun%2Fany.sock/x"])
+def test_a_url_is_shown_as_it_was_given(url: str) -> None:
+    assert parse_target(url).url == url
+    with pytest.raises(ValueError, match=r"^jsonrpc\+unix:///run/any\.sock: unknown scheme"):
+        parse_target("jsonrpc+unix:///run/any.sock")
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -78,7 +78,9 @@ def parse_target(url: str) -> Target:
 
 
 def _shown(parts: SplitResult) -> str:
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    # Of a scheme that it does not know, urlunsplit leaves an empty host out, and its slashes with it.
+    return shown.replace(":", "://", 1) if parts.path.startswith("/") and "://" not in shown else shown
 
 
 def _socket(parts: SplitResult) -> tuple[str, str]:
