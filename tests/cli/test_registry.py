@@ -185,7 +185,11 @@ def test_what_cannot_be_had(start: Start, run: Run) -> None:
         (["list", "-m", "TCP"], "TCP knows no broadcast; say which registry to ask with --registry HOST"),
         (["lookup", "x", "-r", "a:b:"], "cannot be resolved"),
         (["lookup", "x", "-r", "a:x"], "write HOST, HOST:PORT or [IPV6]:PORT"),
-        (["register", "70000", "x"], "expected a port from 1 to 65535 or a path, got 70000"),
+        (["register", "70000", "x"], "expected a port from 1 to 65535, or the path of a socket from / on, got '70000'"),
+        (
+            ["register", "echo", "18861"],
+            "expected a port from 1 to 65535, or the path of a socket from / on, got 'echo'",
+        ),
         (["register", "7", "x" * 2000], "use fewer names"),
         (["bogus"], "No such command 'bogus'"),
         (["-p", "1", "list"], "unexpected extra argument"),

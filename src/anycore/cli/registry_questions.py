@@ -184,10 +184,11 @@ def _asking(where: dict[str, Any]) -> Iterator[RegistryClient]:
 
 
 def _port(text: str) -> int | str:
-    if not text.isascii() or not text.isdigit():
+    if text.startswith("/"):
         return text
-    if not 0 < int(text) < 65536:
-        raise click.BadParameter(f"expected a port from 1 to 65535 or a path, got {text}", param_hint="PORT")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        message = f"expected a port from 1 to 65535, or the path of a socket from / on, got {text!r}"
+        raise click.BadParameter(message, param_hint="PORT")
     return int(text)
 
 

@@ -10,7 +10,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from anycore.discovery.address import RegistryAddress
 from anycore.wire.errors import RemoteProtocolError
@@ -19,6 +19,8 @@ from anycore.wire.rpyc_constants import MAX_LIST_DATAGRAM
 T = TypeVar("T")
 Decode: TypeAlias = Callable[[bytes], T]
 SocketAddress: TypeAlias = Any  # (host, port) for IPv4, with flow and scope for IPv6
+
+_CURE: Final = "check the address, the mode, and that the registry runs"
 
 
 class Answers(Generic[T]):
@@ -75,7 +77,7 @@ def ask(
                 if selector.get_map().get(key.fd) is key:  # an answer ends the exchanges with other addresses of a host
                     _receive(key.data, selector, decode, answers)
         for key in selector.get_map().values():
-            answers.failures.setdefault(key.data.registry, f"no answer within {timeout:g} s")
+            answers.failures.setdefault(key.data.registry, f"no answer within {timeout:g} s; {_CURE}")
     return answers
 
 
@@ -118,7 +120,7 @@ def _resolve(
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens there ({error.strerror}); check the address, the mode, and that the registry runs"
+        return f"nothing listens there ({error.strerror}); {_CURE}"
     return error.strerror or str(error)
 
 
