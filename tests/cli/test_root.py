@@ -40,6 +40,16 @@ def test_the_table_of_commands_says_what_each_says_itself(name: str, run: Run) -
     assert result.output.startswith(f"Usage: anycore {name} [OPTIONS]")
 
 
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_help_of_a_group_says_all_of_what_each_command_does(name: str, run: Run) -> None:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command = getattr(import_module(module), attribute)
+    if isinstance(command, click.Group):
+        _, _, listed = run(name, "--help").output.partition("Commands:\n")
+        assert listed
+        assert "...\n" not in listed
+
+
 def test_the_version_is_that_of_the_distribution(run: Run) -> None:
     assert run("--version").output == f"anycore {version('anycore')}\n"
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.options import SettingsCommand, load, settings_options
@@ -28,7 +29,7 @@ _store = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def acl() -> None:
     """Explain and test who may call, read and write what.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from anycore.cli.ca import directory_option, json_option, names_options, opened, telling, wanted
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.text import printable
@@ -30,7 +31,7 @@ _config_option = click.option(
 _store_option = click.option("--store", metavar="URL", help="The store of the server.  [default: as configured]")
 
 
-@click.group()
+@click.group(cls=Commands)
 def token() -> None:
     """Make, list and withdraw the one-time tokens by which new machines get a certificate."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.options import load
@@ -14,7 +15,7 @@ from anycore.cli.options import load
 _START_SECONDS: Final = 120.0
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.option(
     "--control", metavar="FILE", help="The control socket of the server.  [default: what the configuration says]"
 )

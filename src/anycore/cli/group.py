@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.store_options import store_of, store_options
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Commands,
     epilog="""\b
 Examples:
   anycore group create physics --description 'all of us'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.templates import plugin_source, test_source
@@ -17,7 +18,7 @@ from anycore.cli.templates import plugin_source, test_source
 _TAKEN = ("anycore", "system", "echo")
 
 
-@click.group()
+@click.group(cls=Commands)
 def new() -> None:
     """Make something new to start from."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 
@@ -27,7 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
 _MODES: Final = {"UDP": ("udp",), "TCP": ("tcp",), "BOTH": ("udp", "tcp")}
 
 
-class RegistryGroup(click.Group):
+class RegistryGroup(Commands):
     """A group whose commands are imported when they are wanted, and that serves when none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.store_options import store_of, store_options
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from anycore.identity.sessions.record import Session
 
 
-@click.group()
+@click.group(cls=Commands)
 def session() -> None:
     """List and end the sessions of callers that have logged in.
 

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.store_options import store_of, store_options
@@ -23,7 +24,7 @@ _namespace_argument = click.argument("namespace")
 _key_argument = click.argument("key")
 
 
-@click.group()
+@click.group(cls=Commands)
 def store() -> None:
     r"""Look into the store of a server, change it, move it, keep it in order.
 

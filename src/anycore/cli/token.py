@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.text import printable
@@ -28,7 +29,7 @@ _config_option = click.option(
 _store_option = click.option("--store", metavar="URL", help="The store of the server.  [default: as configured]")
 
 
-@click.group()
+@click.group(cls=Commands)
 def token() -> None:
     """Make, list and revoke bearer tokens.
 
