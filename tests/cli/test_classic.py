@@ -153,6 +153,20 @@ def test_quiet_and_logfile(start: Callable[..., Server], tmp_path: Path) -> None
     assert "can run any code here" in (tmp_path / "loud").read_text()
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_tracebacks_of_what_masters_are_sent_are_logged_when_asked_for(
+    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, *, debug: bool
+) -> None:
+    if debug:
+        monkeypatch.setenv("ANYCORE_DEBUG", "1")
+    server = start("-p", "0")
+    with classic.connect("127.0.0.1", server.port()) as conn, pytest.raises(ZeroDivisionError):
+        conn.eval("1 / 0")
+    assert server.stop() == 0
+    assert "welcome 127.0.0.1" in server.log
+    assert ("Traceback" in server.log) == debug
+
+
 def test_it_registers_and_takes_that_back(start: Callable[..., Server]) -> None:
     table = LeaseTable()
     with RegistryServer(RegistryService(table), host="127.0.0.1", port=0) as registry:

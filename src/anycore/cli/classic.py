@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
+from anycore.cli.root import debugging
 
 if TYPE_CHECKING:
     from anycore.settings.tables import ListenSettings
 
+_Level: TypeAlias = Literal["debug", "info", "error"]
 _FILE = click.Path(exists=True, dir_okay=False)
 
 
@@ -55,24 +57,28 @@ _FILE = click.Path(exists=True, dir_okay=False)
     "--registry-port", type=click.IntRange(1, 65535), default=18811, show_default=True, help="The registry's port."
 )
 @click.option("--registry-host", help="The registry's host.  [default: by broadcast; with TCP there is none]")
-def classic(**options: Any) -> None:
+@click.pass_context
+def classic(ctx: click.Context, /, **options: Any) -> None:
     """Let RPyC's classic clients run any code in this process.
 
     Whoever connects can import, read, change and run everything that the user who starts this can. So it listens on this machine only
     unless masters must show a certificate (--ssl-cafile), or --insecure is given.
+
+    The log has who comes and goes; with `anycore --debug classic` also the traceback of each exception that a master is sent.
     """
     _check(options)
+    level: _Level = "error" if options["quiet"] else "debug" if debugging(ctx) else "info"
     if options["mode"] == "stdio":
         from anycore.server.classic import serve_stdio
 
-        _log_to(options["logfile"], quiet=options["quiet"])
+        _log_to(options["logfile"], level)
         serve_stdio()
         return
     from anycore.cli.failures import starting
     from anycore.server.classic import ClassicServer, ClassicSettings
 
     settings = ClassicSettings(mode=options["mode"], listen=_listen(options), registries=_registries(options))
-    _log_to(options["logfile"], quiet=options["quiet"])
+    _log_to(options["logfile"], level)
     with starting():
         ClassicServer(settings, _announce if options["mode"] == "oneshot" else lambda _host, _port: None).run()
 
@@ -90,7 +96,7 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError(message)
 
 
-def _log_to(path: str | None, *, quiet: bool) -> None:
+def _log_to(path: str | None, level: _Level) -> None:
     from anycore.server.logs import configure
     from anycore.settings.tables import LogSettings
 
@@ -99,7 +105,7 @@ def _log_to(path: str | None, *, quiet: bool) -> None:
     except OSError as error:
         message = f"--logfile: cannot write to {path}: {error.strerror}"
         raise Failure(message, Exit.CONFIGURATION) from error
-    configure(LogSettings(level="error" if quiet else "debug"), stream)
+    configure(LogSettings(level=level), stream)
 
 
 def _listen(options: dict[str, Any]) -> ListenSettings:
