@@ -65,6 +65,15 @@ def test_commands_sign_in_with_a_password_or_a_token(run: Run, guarded: Any) -> 
         assert wrong.exit_code in (1, 4) and "is wrong" in wrong.stderr
 
 
+def test_a_password_without_a_user_is_not_passed_over(run: Run) -> None:
+    result = run("call", "http://127.0.0.1:1", "x", "--password-file", "secret")
+    assert result.exit_code == 3
+    assert "a password file is given and no user; add --user NAME, or `user` below [client]" in result.stderr
+    result = run("call", "rpyc://alice:sesame@localhost", "x")
+    assert "sign in by other means: --user NAME and --password-file FILE, or --token-file FILE" in result.stderr
+    assert "sesame" not in result.stderr
+
+
 def test_secrets_come_from_files_the_environment_or_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text("from the file\n")
     assert of_client(ClientSettings()) == (None, "")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from anycore.identity.anonymous import AnonymousAuthenticator
 from anycore.identity.token import TokenAuthenticator
 from anycore.identity.tokens import Tokens, split
 from anycore.kernel.authentication import AuthenticationFault
@@ -102,6 +103,13 @@ def test_what_has_not_the_form_of_a_token_is_refused(door: TokenAuthenticator, t
 def test_two_tokens_in_one_field_are_none(tokens: Tokens, door: TokenAuthenticator) -> None:
     text, _ = tokens.create("probe")
     assert "has not the form" in refusal(door, f"{text}, Bearer {text}")
+
+
+def test_whoever_shows_another_makers_token_is_told_how_those_of_this_server_look() -> None:
+    with pytest.raises(
+        AuthenticationFault, match=r"kind 'Bearer' as they were presented.*its own tokens begin with anycore_"
+    ):
+        AnonymousAuthenticator().authenticate(PEER, bearer("garbage"))
 
 
 def test_what_is_no_token_of_ours_is_left_to_others(door: TokenAuthenticator) -> None:

@@ -32,6 +32,9 @@ def of_client(settings: ClientSettings) -> tuple[tuple[str, str] | None, str]:
     if settings.user and settings.token_file:
         message = "a user and a token file are given; leave one of them out"
         raise Failure(message, Exit.CONFIGURATION)
+    if settings.password_file and not settings.user:
+        message = "a password file is given and no user; add --user NAME, or `user` below [client]"
+        raise Failure(message, Exit.CONFIGURATION)
     if settings.user:
         return (settings.user, _password(settings)), ""
     if settings.token_file:

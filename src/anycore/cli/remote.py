@@ -47,6 +47,8 @@ def client(url: str, config: str | None, options: dict[str, Any]) -> Server:
     except ValueError as error:
         more = ", or rpyc://host:port (RPyC)" if "unknown scheme" in str(error) and not speaks_rpyc(url) else ""
         cure = "" if "://" in url else f"; did you mean http://{url}?"
+        if speaks_rpyc(url) and "@" in url:
+            cure = ": --user NAME and --password-file FILE, or --token-file FILE"
         message = f"{error}{more}{cure}"
         raise click.BadParameter(message, param_hint="URL") from error
 

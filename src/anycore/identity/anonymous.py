@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from anycore.identity.tokens import PREFIX
 from anycore.kernel.authentication import AuthenticationFault, Authenticator
 from anycore.kernel.call import ANONYMOUS
 
@@ -23,8 +24,9 @@ class AnonymousAuthenticator(Authenticator):
         if not given:
             return ANONYMOUS
         scheme = given.partition(" ")[0][:20]
+        own = f"; its own tokens begin with {PREFIX}" if scheme.lower() == "bearer" else ""
         message = (
             f"this server takes no credentials of the kind {scheme!r} as they were presented; leave them out, or add what judges them to"
-            " `chain` in [authentication] (and password_file for passwords)"
+            f" `chain` in [authentication] (and password_file for passwords){own}"
         )
         raise AuthenticationFault(message, kind="authentication-unknown")
