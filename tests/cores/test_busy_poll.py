@@ -13,6 +13,8 @@ from anycore.cores.busy_poll import BusyPoll
 from anycore.cores.pump_stream import stream_of
 
 LOOK = 2.0**-10  # seconds; the clock goes in powers of two, so that sums are exact
+QUICK = LOOK / 2
+SLOW = 1.0
 BEYOND = LOOK + 2.0**-14  # too late for a look, and soon enough to count as quick
 
 
@@ -20,16 +22,16 @@ class Wire:
     """A peer, and a clock that only it moves: bytes come so many seconds after they are waited for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        self.after = 0.0
+        self.now = 1.0
         self.due = 0.0
         self.looks = 0
         self.sleeps = 0
         monkeypatch.setattr(busy_poll, "perf_counter", lambda: self.now)
         monkeypatch.setattr(busy_poll, "processors", lambda: 2)
+        monkeypatch.setattr(busy_poll, "_interpreter", busy_poll._Interpreter())
 
     def read(self, poll: BusyPoll, after: float) -> bool:
-        """Read once; return whether it looked for what it read."""
+        """Read once; return whether it found what it read while it looked."""
         self.due, before = self.now + after, self.sleeps
         assert poll.read(self.receive, self.look) == b"data"
         return self.sleeps == before
@@ -50,51 +52,84 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return Wire(monkeypatch)
 
 
-def test_it_looks_once_some_reads_in_a_row_were_quick(wire: Wire) -> None:
+def test_it_looks_once_the_peer_has_spoken(wire: Wire) -> None:
     poll = BusyPoll(LOOK)
-    assert [wire.read(poll, LOOK / 2) for _ in range(6)] == [False] * 4 + [True] * 2
+    assert [wire.read(poll, SLOW), *(wire.read(poll, QUICK) for _ in range(4))] == [False, True, True, True, True]
 
 
-def test_a_slow_read_puts_it_off(wire: Wire) -> None:
-    poll = BusyPoll(LOOK)
-    for _ in range(3):
-        wire.read(poll, LOOK / 2)
-    wire.read(poll, 1.0)
-    assert [wire.read(poll, LOOK / 2) for _ in range(5)] == [False] * 4 + [True]
-    assert wire.sleeps == 8
-
-
-def test_each_look_in_vain_doubles_what_must_go_by(wire: Wire) -> None:
+def test_each_look_in_vain_doubles_how_many_quick_reads_must_go_by(wire: Wire) -> None:
     poll, between = BusyPoll(LOOK), []
-    for _ in range(9):
+    wire.read(poll, SLOW)
+    for _ in range(10):
         reads, wire.looks = -1, 0
         while not wire.looks:
             assert not wire.read(poll, BEYOND)
             reads += 1
         between.append(reads)
-    assert between == [4, 8, 16, 32, 64, 128, 256, 512, 512]
+    assert between == [0, 4, 8, 16, 32, 64, 128, 256, 512, 512]
+
+
+def test_reads_that_are_slow_put_it_off(wire: Wire) -> None:
+    poll = BusyPoll(LOOK)
+    for _ in range(2):
+        wire.read(poll, SLOW)
+    assert [wire.read(poll, QUICK) for _ in range(3)] == [False] * 3
+    wire.read(poll, SLOW)
+    assert [wire.read(poll, QUICK) for _ in range(6)] == [False] * 4 + [True] * 2
 
 
 def test_a_read_that_brings_nothing_puts_it_off(wire: Wire) -> None:
     poll = BusyPoll(LOOK)
+    for _ in range(2):
+        wire.read(poll, SLOW)
     for _ in range(3):
-        wire.read(poll, LOOK / 2)
+        assert not wire.read(poll, QUICK)
     assert poll.read(lambda: None, wire.look) is None
-    assert [wire.read(poll, LOOK / 2) for _ in range(5)] == [False] * 4 + [True]
+    assert [wire.read(poll, QUICK) for _ in range(5)] == [False] * 4 + [True]
+
+
+def test_it_does_not_look_while_others_have_something_to_say(wire: Wire) -> None:
+    first, second = BusyPoll(LOOK), BusyPoll(LOOK)
+    for _ in range(20):
+        assert not wire.read(first, QUICK)
+        assert not wire.read(second, QUICK)
+    wire.now += 1.0
+    assert [wire.read(first, QUICK) for _ in range(2)] == [True] * 2
+
+
+def test_who_has_ended_keeps_nobody_from_looking(wire: Wire) -> None:
+    first, second = BusyPoll(LOOK), BusyPoll(LOOK)
+    wire.read(first, QUICK)
+    wire.read(second, QUICK)
+    first.end()
+    assert wire.read(second, QUICK)
 
 
 def test_one_thread_looks_at_a_time(wire: Wire) -> None:
     first, second = BusyPoll(LOOK), BusyPoll(LOOK)
     for poll in (first, second):
-        for _ in range(4):
-            wire.read(poll, LOOK / 2)
+        wire.read(poll, QUICK)
+    wire.now += 1.0
 
     def look() -> bytes:
-        assert not wire.read(second, 0.0)
+        assert not wire.read(second, QUICK)
         return b"first"
 
     assert first.read(wire.receive, look) == b"first"
-    assert wire.read(second, 0.0)
+    wire.now += 1.0
+    assert wire.read(second, QUICK)
+
+
+def test_a_look_ends_when_another_reads(wire: Wire) -> None:
+    first, second = BusyPoll(LOOK), BusyPoll(LOOK)
+    wire.read(first, QUICK)
+
+    def look() -> None:
+        wire.read(second, 0.0)
+
+    sleeps = wire.sleeps
+    assert first.read(wire.receive, look) == b"data"
+    assert wire.sleeps == sleeps + 2
 
 
 @pytest.mark.parametrize("found", [1, 2])
@@ -109,15 +144,14 @@ def test_it_never_looks_where_it_is_told_not_to_or_would_keep_the_peer_from_the_
 
 def test_what_a_look_raises_lets_others_look(wire: Wire) -> None:
     poll = BusyPoll(LOOK)
-    for _ in range(4):
-        wire.read(poll, 0.0)
+    wire.read(poll, QUICK)
 
     def broken() -> bytes:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
         poll.read(wire.receive, broken)
-    assert wire.read(poll, 0.0)
+    assert wire.read(poll, QUICK)
 
 
 def test_bytes_the_end_and_a_reset_are_found_by_a_look(monkeypatch: pytest.MonkeyPatch) -> None:

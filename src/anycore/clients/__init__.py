@@ -18,6 +18,7 @@ from anycore.clients.blocking import Client
 from anycore.clients.credentials import authorization, with_authorization
 from anycore.clients.errors import CallTimeoutError, TransportError
 from anycore.clients.exchange import IDLE_TIME, MAX_REPLY, make_endpoint
+from anycore.objects.config import BUSY_POLL_TIME
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.faults import Fault
 
@@ -46,6 +47,7 @@ def connect(
     token: str = "",
     idle_time: float = IDLE_TIME,
     retries: int = 0,
+    busy_poll_time: float = BUSY_POLL_TIME,
 ) -> Client:
     """Make a synchronous client. Nothing is connected before the first call.
 
@@ -66,6 +68,8 @@ def connect(
             server's own `idle_time`, which is 75 unless changed; one that says its time (`Keep-Alive: timeout=5`) is believed.
         retries: How often a call is made once more when its connection has ended without a byte of an answer. Whether it was
             carried out cannot be known then, so that this is for methods that may be called twice (RFC 9110 section 9.2.2).
+        busy_poll_time: Seconds that a thread looks for an answer, where the last ones came quickly, before it sleeps until that comes:
+            being woken takes longer than a short call. 0 for never.
 
     Returns:
         A client that threads may share, and a context manager that closes it.
@@ -85,7 +89,7 @@ def connect(
         idle_time=idle_time,
         retries=retries,
     )
-    return Client(endpoint, context)
+    return Client(endpoint, context, busy_poll_time)
 
 
 def aconnect(
@@ -102,7 +106,7 @@ def aconnect(
     idle_time: float = IDLE_TIME,
     retries: int = 0,
 ) -> AsyncClient:
-    """Make an asyncio client; the arguments and errors are those of `connect`. Nothing is connected before a call.
+    """Make an asyncio client; the arguments, but for `busy_poll_time`, and errors are those of `connect`. Nothing is connected before a call.
 
     Returns:
         A client that tasks of one event loop may share, and an asynchronous context manager that closes it.

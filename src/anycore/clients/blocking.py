@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import threading
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from anycore.clients.errors import UnansweredError, UnsentError, failed, lost
 from anycore.clients.proxy import MethodProxy, checked
 from anycore.clients.waiting import readable
+from anycore.cores.busy_poll import BusyPoll
+from anycore.objects.config import BUSY_POLL_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from anycore.wire.faults import Fault
 
 _MAX_IDLE = 16  # connections kept; more threads than that may call at once, each with its own
+_CHUNK = 65536
 _RECORD = 16384  # bytes; the longest of TLS (RFC 8446 section 5.1), so that what is written first is there whole or not at all
 
 
@@ -36,10 +40,14 @@ class Client:
     Args:
         endpoint: Where calls go.
         context: TLS settings, or None for the system's certificate authorities.
+        busy_poll_time: Seconds to look for an answer before sleeping; see `BusyPoll`.
     """
 
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, context: ssl.SSLContext | None = None, busy_poll_time: float = BUSY_POLL_TIME
+    ) -> None:
         self._endpoint = endpoint
+        self._busy_poll_time = busy_poll_time
         if context is None and endpoint.target.tls:
             context = ssl.create_default_context()
         self._context = context if endpoint.target.tls else None
@@ -137,7 +145,9 @@ class Client:
             kept = connection is not None
             try:
                 return self._use(
-                    connection or Connection(self._endpoint.target, self._context, deadline), question, deadline
+                    connection or Connection(self._endpoint.target, self._context, deadline, self._busy_poll_time),
+                    question,
+                    deadline,
                 )
             except UnsentError:
                 if not kept:
@@ -192,6 +202,7 @@ class Connection:
         target: The server.
         context: TLS settings, or None for no TLS.
         deadline: When to give up, by the monotonic clock, or None for never.
+        busy_poll_time: See `Client`.
 
     Attributes:
         intact: Every question was sent whole, so that the next one may follow.
@@ -201,8 +212,13 @@ class Connection:
         OSError: It could not be made.
     """
 
-    def __init__(self, target: Target, context: ssl.SSLContext | None, deadline: float | None) -> None:
+    def __init__(
+        self, target: Target, context: ssl.SSLContext | None, deadline: float | None, busy_poll_time: float
+    ) -> None:
         self._socket = _connect(target, deadline)
+        self._busy_poll = BusyPoll(busy_poll_time)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         self.intact = True
         self.until = 0.0
         try:
@@ -225,7 +241,7 @@ class Connection:
         try:
             while True:
                 self._socket.settimeout(_left(deadline))
-                data = self._socket.recv(65536)
+                data = self._busy_poll.read(self._receive, self._look)
                 if data:
                     if exchange.feed(data):
                         return
@@ -257,6 +273,15 @@ class Connection:
             return error
         return None
 
+    def _receive(self) -> bytes:
+        return self._socket.recv(_CHUNK)
+
+    def _look(self) -> bytes | None:
+        # A socket with a time limit waits before it reads, whatever is asked of it.
+        if self._poll.poll(0) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            return self._socket.recv(_CHUNK)
+        return None
+
     def readable(self) -> bool:
         """Whether something came in, be it the end."""
         return readable(self._socket)
@@ -264,6 +289,7 @@ class Connection:
     def close(self) -> None:
         """Close it."""
         self._socket.close()
+        self._busy_poll.end()
 
 
 def _connect(target: Target, deadline: float | None) -> socket.socket:

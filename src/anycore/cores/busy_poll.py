@@ -17,10 +17,30 @@ if TYPE_CHECKING:
 
 _WAKING_SECONDS: Final = 100e-6
 """What being woken adds to a read that found nothing for the look."""
+_ALONE_SECONDS: Final = 0.01
+"""How long no other connection of the process must have read anything."""
 _FEW: Final = 4
 _MANY: Final = 512
-_one_looks = threading.Lock()
-"""Held while a thread of this process looks: a second one would only take the interpreter, or a processor, from those that work."""
+
+
+class _Interpreter:
+    """What all threads of a process share, so that whoever looks takes it from those that work.
+
+    Attributes:
+        looking: Held by the thread that looks.
+        last: Whose read was the last to end; None when that has ended for good.
+        taken: When it was another one's before, by `time.perf_counter()`.
+    """
+
+    __slots__ = ("last", "looking", "taken")
+
+    def __init__(self) -> None:
+        self.looking = threading.Lock()
+        self.last: BusyPoll | None = None
+        self.taken = 0.0
+
+
+_interpreter = _Interpreter()
 
 
 def processors() -> int:
@@ -31,8 +51,9 @@ def processors() -> int:
 class BusyPoll:
     """Decides, for one connection, whether to look before sleeping, by what came of it before.
 
-    A look is taken once some reads in a row were quick. Each look in vain doubles how many that must be: a peer that is slow, or that
-    needs the processor on which we look, costs next to nothing in the end.
+    A look is taken once some reads in a row were quick, and while no other connection of this process has anything to say: the looks of
+    one thread would keep the others from the interpreter. Each look in vain doubles how many quick reads that must be: a peer that is
+    slow, or that needs the processor on which we look, costs next to nothing in the end.
 
     Args:
         seconds: How long to look; 0 for never. Nobody looks where there is one processor only.
@@ -43,7 +64,7 @@ class BusyPoll:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds if processors() > 1 else 0.0
         self._quick = seconds + _WAKING_SECONDS
-        self._after = self._still = _FEW
+        self._after, self._still = 0, 1  # who has spoken once may go on at once
 
     def read(self, receive: Callable[[], bytes | None], look: Callable[[], bytes | None]) -> bytes | None:
         """Read, looking first where that is likely to spare the sleep.
@@ -58,28 +79,38 @@ class BusyPoll:
         if not self._seconds:
             return receive()
         began = perf_counter()
-        if not self._still:
-            if _one_looks.acquire(False):
-                try:
-                    data = self._look(look, began + self._seconds)
-                finally:
-                    _one_looks.release()
-                if data is not None:
-                    if self._after > _FEW:
-                        self._after -= 1
-                    return data
-                self._after = self._still = min(2 * self._after, _MANY)
-            return receive()
+        if not self._still and began > _interpreter.taken + _ALONE_SECONDS and _interpreter.looking.acquire(False):
+            try:
+                data = self._look(look, began + self._seconds)
+            finally:
+                _interpreter.looking.release()
+            if data is not None:
+                if self._after > _FEW:
+                    self._after -= 1
+                return data
+            self._after = min(2 * self._after, _MANY) or _FEW
+            began = 0.0  # whatever comes now was not quick
         data = receive()
-        if data is None or perf_counter() - began > self._quick:
+        ended = perf_counter()
+        if _interpreter.last is not self:
+            if _interpreter.last is not None:
+                _interpreter.taken = ended
+            _interpreter.last = self
+        if data is None or ended - began > self._quick:
             self._still = self._after
-        else:
+        elif self._still:
             self._still -= 1
         return data
 
-    @staticmethod
-    def _look(look: Callable[[], bytes | None], end: float) -> bytes | None:
+    def end(self) -> None:
+        """The connection has ended: it keeps no other one from looking."""
+        if _interpreter.last is self:
+            _interpreter.last = None
+        _interpreter.taken = 0.0
+
+    def _look(self, look: Callable[[], bytes | None], end: float) -> bytes | None:
+        _interpreter.last = self
         while True:
             data = look()
-            if data is not None or perf_counter() >= end:
+            if data is not None or _interpreter.last is not self or perf_counter() >= end:
                 return data

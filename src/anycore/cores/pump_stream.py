@@ -113,6 +113,7 @@ class Stream:
 
     def shut(self) -> None:
         """End both directions; a read under way returns."""
+        self._busy_poll.end()
         with suppress(OSError):  # the peer was quicker
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 

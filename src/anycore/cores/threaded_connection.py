@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_on
+from anycore.cores.busy_poll import BusyPoll
 from anycore.cores.greeting import greet, known
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Mode
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("anycore.core")
 
 _CHUNK: Final = 65536
+_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 _NEVER: Final = 1e6
 """Seconds, eleven days."""
 _INTERRUPTIBLE: Final = (Phase.IDLE, Phase.RECEIVING)
@@ -54,6 +56,7 @@ class ThreadedConnection:
         self.waits = (core.tick, core.limits.handshake_time, Phase.WORKING)
         self.conversation: Conversation | None = None
         self._identity: Identity | None = None
+        self._busy_poll: BusyPoll | None = None
 
     def serve(self) -> None:
         """The thread's whole life."""
@@ -74,6 +77,8 @@ class ThreadedConnection:
             if self.conversation is not None:
                 self.conversation.eof()
             self._socket.close()
+            if self._busy_poll is not None:
+                self._busy_poll.end()
             self._core.ended(self)
 
     def _shake_hands(self, context: ssl.SSLContext) -> None:
@@ -92,14 +97,18 @@ class ThreadedConnection:
             self._serve_interactive(cast("RpycConversation", conversation))
             return
         core, limits = self._core, self._core.phase_limits
-        receive = self._socket.recv if self._listener.tls is None else self._receive_tls
+        receive, look = (
+            (self._receive, self._look) if self._listener.tls is None else (self._receive_tls, self._look_tls)
+        )
+        self._busy_poll = BusyPoll(core.limits.busy_poll_time)
+        read = self._busy_poll.read
         phase, began = conversation.phase, core.tick
         while phase is not Phase.CLOSING:
             self.waits = (began, limits[phase], phase)
             if core.stopping and phase is Phase.IDLE:
                 self._flush(conversation)
                 break
-            data = receive(_CHUNK)
+            data = read(receive, look)
             if not data:
                 self._ended(conversation)
                 break
@@ -112,12 +121,29 @@ class ThreadedConnection:
             phase = conversation.phase
         self._linger()
 
-    def _receive_tls(self, size: int) -> bytes:
+    def _receive(self) -> bytes:
+        return self._socket.recv(_CHUNK)
+
+    def _look(self) -> bytes | None:
+        try:
+            return self._socket.recv(_CHUNK, _DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def _receive_tls(self) -> bytes:
         """Wait for the peer outside of TLS: being woken inside would be an end of input that TLS answers with a fatal alert."""
         tls = self._socket
         if not tls.pending() and not socket.socket.recv(tls, 1, socket.MSG_PEEK):  # type: ignore[attr-defined]
             return b""
-        return tls.recv(size)
+        return tls.recv(_CHUNK)
+
+    def _look_tls(self) -> bytes | None:
+        tls = self._socket
+        try:
+            there = tls.pending() or socket.socket.recv(tls, 1, socket.MSG_PEEK | _DONTWAIT)  # type: ignore[attr-defined]
+        except BlockingIOError:
+            return None
+        return tls.recv(_CHUNK) if there else b""
 
     def _serve_interactive(self, conversation: RpycConversation) -> None:
         """Let a pump do what `_talk` does, for a conversation whose jobs may wait for the peer."""
