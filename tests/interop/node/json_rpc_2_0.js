@@ -34,7 +34,8 @@ async function main() {
     ]),
   };
   statuses.length = 0;
-  await client.notify("interop.note", [stamp]);
+  client.notify("interop.note", [stamp]);
+  while (!statuses.length) await new Promise((resolve) => setTimeout(resolve, 5)); // notify tells nobody when it was sent
   report.noted = await asked("interop.noted", [stamp]);
   report.length = (await asked("interop.text", [100000])).length;
   report.statuses = statuses;
