@@ -17,6 +17,9 @@ import anycore.testing
 from anycore.cli.exits import MEANINGS as EXITS
 from anycore.cli.root import COMMANDS, main
 from anycore.cores import BUILT_IN
+from anycore.kernel.authentication import Authenticator
+from anycore.kernel.plugin import Role
+from anycore.kernel.policy import AccessPolicy
 from anycore.settings.keys import PREFIX, SECTIONS, keys
 from anycore.wire import faults
 
@@ -106,6 +109,13 @@ def test_every_method_of_the_server(text: str, generated: ModuleType) -> None:
 def test_every_core(text: str) -> None:
     cores = (DOCS / "explanation" / "cores.md").read_text(encoding="utf-8")
     assert [name for name in BUILT_IN if f"`{name}`" not in cores] == []
+
+
+def test_every_role_of_plugins_is_named_where_plugins_are_explained() -> None:
+    page = (DOCS / "how-to" / "write-a-plugin.md").read_text()
+    roles = [role for role in Role.__subclasses__() if role.__module__.startswith("anycore.kernel.")]
+    assert {AccessPolicy, Authenticator} <= set(roles)
+    assert [role for role in roles if f"`{role.__module__}.{role.__name__}`" not in page] == []
 
 
 def test_every_status_of_the_code_is_explained() -> None:
