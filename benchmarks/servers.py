@@ -27,9 +27,10 @@ class StartError(Exception):
     """A server did not come up."""
 
 
-def pinned(command: list[str], processor: int) -> list[str]:
-    """Return the command line that runs `command` on one processor and dies with the harness."""
-    return ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(processor), *command]
+def pinned(command: list[str], processor: int | None) -> list[str]:
+    """Return the command line that runs `command` on one processor, on any for None, and dies with the harness."""
+    where = [] if processor is None else ["taskset", "-c", str(processor)]
+    return ["setpriv", "--pdeathsig", "KILL", *where, *command]
 
 
 def free_port() -> int:
@@ -42,7 +43,7 @@ def free_port() -> int:
 class Server:
     """One server process, from start to kill; a context manager."""
 
-    def __init__(self, name: str, command: list[str], port: int, processor: int) -> None:
+    def __init__(self, name: str, command: list[str], port: int, processor: int | None) -> None:
         """Start `command`, which is expected to listen on the loopback `port`."""
         self.name = name
         self.port = port

@@ -24,7 +24,7 @@ from benchmarks.servers import Server, StartError, free_port
 class Run:
     """One run of the benchmark: its servers, its samples and its failures."""
 
-    def __init__(self, cells: list[Cell], idle: list[str], processor: int) -> None:
+    def __init__(self, cells: list[Cell], idle: list[str], processor: int | None) -> None:
         self.cells = cells
         self.failures: dict[Cell, str] = {}
         self.idle_failures: dict[str, str] = {}
@@ -49,7 +49,7 @@ class Run:
         port = free_port()
         return Server(name, SERVERS[name](port), port, self._processor)
 
-    def round(self, replay: Path | None, seconds: float, load_processor: int) -> None:
+    def round(self, replay: Path | None, seconds: float, load_processor: int | None) -> None:
         """Measure every row that has not failed, once."""
         for cell in self.cells:
             if cell in self.failures:
@@ -95,6 +95,7 @@ def options() -> argparse.Namespace:
         "--only", action="append", metavar="NAME", help="only groups, or rows, with NAME in theirs; `idle`; repeatable"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write each round and the environment there as well")
+    parser.add_argument("--pin", action="store_true", help="a processor for the server and another one for the load")
     parser.add_argument("--quick", action="store_true", help="one round of half a second: a look, not a result")
     chosen = parser.parse_args()
     if chosen.quick:
@@ -130,7 +131,7 @@ def main() -> int:
     with ExitStack() as stack:
         try:
             require_tools("taskset", "setpriv")
-            server_processor, load_processor = processors()
+            server_processor, load_processor = processors() if chosen.pin else (None, None)
             python = peers_python()
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-rpyc-")))
             replay = compile_replay(folder) if any(not group.workload for group, _ in cells) else None
@@ -147,7 +148,8 @@ def main() -> int:
             run.round(replay, chosen.seconds, load_processor)
     about = versions(python, "rpyc uvloop", "rpyc") | {"rounds": chosen.rounds, "seconds": chosen.seconds}
     print(textwrap.fill(", ".join(f"{key} {value}" for key, value in about.items()), 120))
-    print(f"server on processor {server_processor}, load on {load_processor}; medians of the rounds; ratios of rates")
+    where = f"server on processor {server_processor}, load on {load_processor}" if chosen.pin else "nothing is pinned"
+    print(f"{where}; medians of the rounds; ratios of rates")
     results = run.results()
     print(table(results, run.failures))
     if run.idle_bytes or run.idle_failures:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.rpyc.frames import REPLY, REQUEST
+from benchmarks.rpyc.frames import REPLY, REQUEST, polling
 
 BLOCK = 64 * 1024
 WARM_UP_CALLS = 20
@@ -115,12 +115,21 @@ def items(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
 def raw_held(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
     """The frames of `held`, without protocol."""
     with connect() as connected:
+        return _raw_held(connected, connected.recv, seconds)
 
-        def call() -> None:
-            connected.sendall(REQUEST)
-            check(connected.recv(1000), REPLY)
 
-        return repeat(call, seconds)
+def raw_polled(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+    """The same, looking for the answer all the time."""
+    with connect() as connected:
+        return _raw_held(connected, polling(connected), seconds)
+
+
+def _raw_held(connected: socket.socket, receive: Callable[[int], bytes], seconds: float) -> tuple[float, float]:
+    def call() -> None:
+        connected.sendall(REQUEST)
+        check(receive(1000), REPLY)
+
+    return repeat(call, seconds)
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -132,6 +141,7 @@ WORKLOADS: dict[str, Workload] = {
     "visits": visits,
     "items": items,
     "raw_held": raw_held,
+    "raw_polled": raw_polled,
 }
 
 

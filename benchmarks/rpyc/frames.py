@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+from collections.abc import Callable
 
 
 def _frame(payload: bytes) -> bytes:
@@ -17,3 +19,16 @@ REPLY = _frame(b"\x02" + _NUMBER + b"\x51\x55")
 
 # The first request of a client, and all that an idle connection has asked.
 GETROOT = _frame(b"\x01\x11\x50\x11\x53\x11\x51\x02")
+
+
+def polling(connected: socket.socket) -> Callable[[int], bytes]:
+    """Return a `recv` that never sleeps, but looks for bytes until some have come."""
+
+    def receive(size: int) -> bytes:
+        while True:
+            try:
+                return connected.recv(size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+
+    return receive

@@ -44,9 +44,15 @@ class InterruptedLoadError(LoadError):
 
 
 def measure(
-    replay: Path | None, group: Group, row: Row, server: Server, seconds: float, processor: int, repeated: list[str]
+    replay: Path | None,
+    group: Group,
+    row: Row,
+    server: Server,
+    seconds: float,
+    processor: int | None,
+    repeated: list[str],
 ) -> Sample:
-    """Measure one row for some seconds, the load on `processor`; again where something stood still meanwhile.
+    """Measure one row for some seconds, the load on `processor`, on any for None; again where something stood still meanwhile.
 
     What is measured again is entered into `repeated`, with the reason.
 
@@ -72,7 +78,9 @@ def _stood_still(error: LoadError) -> bool:
     )
 
 
-def _measure(replay: Path | None, group: Group, row: Row, server: Server, seconds: float, processor: int) -> Sample:
+def _measure(
+    replay: Path | None, group: Group, row: Row, server: Server, seconds: float, processor: int | None
+) -> Sample:
     before = server.cpu_seconds()
     if group.workload:
         report = run(_client_command(group, row, server, seconds), seconds, processor)
@@ -104,5 +112,5 @@ def _replay_command(replay: Path, group: Group, row: Row, server: Server, second
 
 def _client_command(group: Group, row: Row, server: Server, seconds: float) -> list[str]:
     python = sys.executable if row.library == "anycore" else peers_python()
-    workload = "raw_held" if row.library == "raw" else group.workload
+    workload = row.library if row.library.startswith("raw") else group.workload
     return [python, "-m", "benchmarks.rpyc.client", row.library, workload, str(server.port), str(seconds)]

@@ -17,7 +17,7 @@ class Row:
         name: What `--only` selects by.
         server: The key of the server in `SERVERS`.
         path: The names that lead from the root to the method (replay), nothing where the server is raw.
-        library: What the client is made with (client): `rpyc`, `anycore`, `raw`.
+        library: What the client is made with (client): `rpyc`, `anycore`; or the raw workload.
         column: The heading under which the others of the group are compared to this one, if they are.
     """
 
@@ -77,8 +77,11 @@ def _clients(library: str, *, raw: bool = False) -> tuple[Row, ...]:
     who = "their client" if library == "rpyc" else "our client"
     ours = tuple(Row(f"{who}, anycore {core}", f"anycore service {core}", library=library) for core in CORES)
     theirs = Row("their client, ThreadedServer", "rpyc ThreadedServer", library="rpyc", column="Threaded Server")
-    ceiling = Row("raw client, raw threads", "raw threads", library="raw", column="raw threads")
-    return (*ours, theirs, ceiling) if raw else (*ours, theirs)
+    ceilings = (
+        Row("raw client, raw threads", "raw threads", library="raw_held", column="raw threads"),
+        Row("raw client, raw polling", "raw polling", library="raw_polled", column="raw polling"),
+    )
+    return (*ours, theirs, *ceilings) if raw else (*ours, theirs)
 
 
 def _client(name: str, title: str, library: str, goal: float, unit: str = "calls/s") -> Group:
@@ -160,6 +163,7 @@ SERVERS: dict[str, Callable[[int], list[str]]] = {
     **{f"anycore service {core}": _service(core) for core in CORES},
     **{f"rpyc {kind}": _rpyc(kind) for kind in ("ThreadedServer", "ThreadPoolServer")},
     **{f"raw {kind}": _raw(kind) for kind in ("threads", "uvloop")},
+    "raw polling": lambda port: [*_raw("threads")(port), "poll"],
 }
 
 IDLE = ("anycore asyncio", "anycore service asyncio", "anycore service threaded", "rpyc ThreadedServer")
