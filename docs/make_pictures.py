@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import platform
 import re
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
@@ -62,8 +63,12 @@ FORMAT: Final = """\
 
 
 @contextmanager
-def serving() -> Iterator[Announcement]:
-    """Serve the example plugins in this process, as `make serve` does."""
+def serving(url: str = URL) -> Iterator[Announcement]:
+    """Serve the example plugins in this process, as `make serve` does.
+
+    Args:
+        url: Where.
+    """
     found: list[Announcement] = []
     ready = threading.Event()
 
@@ -71,7 +76,8 @@ def serving() -> Iterator[Announcement]:
         found.append(announcement)
         ready.set()
 
-    server = Server(load_settings(options={"server.plugins": [PLUGINS], "listen.url": [URL]}, environment={}), announce)
+    options = {"server.plugins": [PLUGINS], "server.store": "memory:", "listen.url": [url]}
+    server = Server(load_settings(options=options, environment={}), announce)
     thread = threading.Thread(target=lambda: server.run(signals=False))
     thread.start()
     try:
@@ -111,6 +117,14 @@ def draw(announcement: Announcement, path: Path) -> None:
     path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", encoding="utf-8")
 
 
+def rows(svg: str) -> list[str]:
+    """Return the lines of text in a picture that was drawn by `draw`."""
+    found: dict[str, str] = {}
+    for line, text in re.findall(r"<text[^>]* clip-path=\"url\(#serve-line-(\d+)\)\">(.*?)</text>", svg):
+        found[line] = found.get(line, "") + html.unescape(text).replace("\xa0", " ")
+    return [text.rstrip() for text in found.values()]
+
+
 def photograph(path: Path) -> None:
     """Take a picture of the status page, after some calls."""
     for arguments in (["machine.disk", "/"], ["machine.load"], ["timer.sleep", "0.02"], ["thermostat.rooms"]):
@@ -129,7 +143,7 @@ def main() -> None:
     machine = SimpleNamespace(system="Linux", node="server.example.org", release="6.1.0", machine="x86_64")
     platform.uname = lambda: machine  # type: ignore[assignment,return-value]
     IMAGES.mkdir(exist_ok=True)
-    with serving() as announcement:
+    with chdir(ROOT), serving() as announcement:
         draw(announcement, IMAGES / "serve.svg")
         photograph(IMAGES / "status.png")
 
