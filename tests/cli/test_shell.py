@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -309,6 +310,21 @@ def test_a_terminal(url: str, tmp_path: Path) -> None:
     assert "server.sample.add(2, 3)" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0
     assert history.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_terminal_and_a_server_that_is_not_there(tmp_path: Path) -> None:
+    """It is said at once, and no prompt comes."""
+    leader, follower = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "anycore", "shell", url],
+        stdin=follower, capture_output=True, text=True, timeout=20, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    os.close(leader)
+    os.close(follower)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "nothing listens there" in done.stderr
 
 
 def test_where_the_history_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ def shell(ctx: click.Context, /, url: str, config: str | None, **options: Any) -
         namespace = _namespace(server, url)
         prompt = Prompt(namespace, debug=debugging(ctx))
         if sys.stdin.isatty():
+            _reach(server)
             with _readline(server, namespace):
                 prompt.interact(banner=_banner(url, namespace), exitmsg="")
         else:
@@ -74,9 +75,17 @@ def _namespace(server: Server, url: str) -> dict[str, Any]:
     return namespace
 
 
+def _reach(server: Server) -> None:
+    """See that the server is there, rather than with the first statement. That it does not list its methods is no failure."""
+    from anycore.clients import Fault
+
+    with calling(), contextlib.suppress(Fault):
+        server.methods()
+
+
 def _banner(url: str, namespace: dict[str, Any]) -> str:
     names = ", ".join(name for name in ("server", "conn", "root") if name in namespace)
-    return f"{names}: {printable(url.rpartition('@')[2])}. Tab completes, Ctrl-D ends."
+    return f"{names}: {printable(url.rpartition('@')[2])}. Tab completes, server.help('NAME') explains a method, Ctrl-D ends."
 
 
 class Prompt(code.InteractiveConsole):
