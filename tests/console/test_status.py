@@ -99,6 +99,17 @@ def test_the_page_shows_what_the_server_is_and_what_can_be_called(kernel: Kernel
     assert {link.removeprefix("#") for link in outline.links} == set(outline.ids)
 
 
+def test_what_comes_with_the_server_is_last(kernel: Kernel) -> None:
+    class Zoo(Plugin):
+        @exposed
+        def feed(self) -> None: ...
+
+    kernel.registry.commit([verify(Zoo(), "zoo.py")])
+    ids = Outline(get(kernel).body.decode()).ids
+    assert ids[:4] == ["room.celsius", "room.hostile", "room.mute", "zoo.feed"]
+    assert ids[4].startswith("system.")
+
+
 def test_hostile_text_stays_text(kernel: Kernel) -> None:
     exchange = get(kernel, figures=lambda: [(HOSTILE, HOSTILE)])
     outline = Outline(exchange.body.decode())

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _QUESTION = "system.properties"
 
+_BUNDLED = "anycore"
+"""The origin of plugins that come with the server."""
+
 
 class StatusPage:
     """Answers `GET /` to those who may call `system.properties`; shows each the methods that it may call.
@@ -63,7 +66,11 @@ class _StatusJob(ExchangeJob):
         if outcome.fault is not None:
             fail(exchange, outcome.fault, call, kernel.authentication)
             return
-        text = render(outcome.value, self.page.kernel.visible(call), self.page.figures(), self.page.totals())
+        bundled = {entry.plugin.name for entry in kernel.registry.entries.values() if entry.origin == _BUNDLED}
+        methods = sorted(
+            kernel.visible(call), key=lambda method: method.plugin in bundled
+        )  # what people have come for is first
+        text = render(outcome.value, methods, self.page.figures(), self.page.totals())
         self.exchange.reply(200, text, HTML, HEADERS)
 
     def settle(self) -> Sequence[Job]:
@@ -77,7 +84,7 @@ def render(
 
     Args:
         properties: What `system.properties` returned.
-        methods: The methods to show, by name.
+        methods: The methods to show, in this order.
         figures: Further rows of the table of properties.
         totals: What was counted.
     """
@@ -86,7 +93,7 @@ def render(
         plugins.setdefault(method.plugin, []).append(method)
     rows = [(name.replace("_", " "), _shown(name, value)) for name, value in properties.items()]
     body = [table([*rows, *figures]), "<h2>Methods</h2>", _overview(methods, totals)]
-    body += [_plugin(name, found) for name, found in sorted(plugins.items())]
+    body += [_plugin(name, found) for name, found in plugins.items()]
     return page(f"Anycore on {properties['host']}", f"version {properties['version']}", "\n".join(body))
 
 
