@@ -47,7 +47,8 @@ def complete(tmp_path: Path) -> Callable[[str], list[str]]:
     def completed(line: str) -> list[str]:
         script = """
             eval "$(anycore completion bash)"
-            IFS=' ' read -r -a COMP_WORDS <<< "$LINE"
+            COMP_WORDS=()  # as readline does it: also : and = are words
+            while IFS= read -r word; do COMP_WORDS+=("$word"); done < <(sed -E 's/([:=]+)/ \\1 /g' <<< "$LINE" | tr -s ' ' '\\n')
             [[ $LINE != *' ' ]] || COMP_WORDS+=("")
             COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
             COMP_LINE=$LINE COMP_POINT=${#LINE}
@@ -72,12 +73,15 @@ def test_bash_completes_commands_options_and_values(complete: Callable[[str], li
     assert complete("anycore new pl") == ["plugin"]
     assert complete("anycore serve --idle") == ["--idle-time"]
     assert complete("anycore serve --core as") == ["asyncio"]
+    assert complete("anycore serve --core=as") == ["asyncio"]
+    assert complete("anycore serve --listen http://127.0.0.1:0 --core as") == ["asyncio"]
     assert complete("anycore check --log-level ") == ["critical", "debug", "error", "info", "warning"]
 
 
 def test_bash_completes_the_methods_of_a_server(complete: Callable[[str], list[str]], served: Served) -> None:
     assert complete(f"anycore call {served.url} sample.a") == ["sample.add"]
     assert complete("anycore call http://127.0.0.1:1 sample.a") == []
+    assert complete(f"anycore call --timeout=5  {served.rpyc_url} sample.ech") == ["sample.echo"]
 
 
 def test_methods_of_an_rpyc_server_are_completed(complete: Callable[[str], list[str]], served: Served) -> None:

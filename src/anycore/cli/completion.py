@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 _WHERE = {
@@ -9,6 +11,19 @@ _WHERE = {
     "zsh": 'eval "$(anycore completion zsh)" in ~/.zshrc, after compinit',
     "fish": "anycore completion fish | source in ~/.config/fish/config.fish",
 }
+
+_SPLIT: Final = 'response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD'
+# bash takes URLs to pieces at their colons (COMP_WORDBREAKS): what has no space before it on the line belongs to the word before.
+_JOINED: Final = """local index=-1 rest=$COMP_LINE trimmed i
+    local -a words=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if [[ $i == 0 || $trimmed != "$rest" ]]; then index=$((index + 1)); fi
+        words[index]+=${COMP_WORDS[i]}
+        rest=${trimmed#"${COMP_WORDS[i]}"}
+    done
+
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$index"""
 
 
 @click.command(epilog="\b\n" + "\n".join(f"{shell:5} {text}" for shell, text in _WHERE.items()))
@@ -25,4 +40,8 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None  # click knows all three
-    click.echo(made(ctx.find_root().command, {}, "anycore", "_ANYCORE_COMPLETE").source())
+    source = made(ctx.find_root().command, {}, "anycore", "_ANYCORE_COMPLETE").source()
+    if shell == "bash":
+        assert _SPLIT in source  # click is pinned
+        source = source.replace(_SPLIT, _JOINED)
+    click.echo(source)
