@@ -8,6 +8,8 @@ import pytest
 from anycore.access.groups.tree import GroupSettings
 from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
+from anycore.settings.problems import ConfigurationError
+from anycore.settings.sources import load_settings
 from anycore.settings.tables import Settings
 from anycore.settings.verify import verify
 
@@ -25,11 +27,10 @@ def test_the_defaults_are_right() -> None:
 
 def test_challenges_need_a_certificate_and_authorities(file: str, tmp_path: Path) -> None:
     problems = verify(Settings(sessions=SessionSettings(challenge=True)))
-    assert ["set certificate in [sessions]" in problems[0], "set client_ca in [sessions]" in problems[1]] == [
-        True,
-        True,
-    ]
+    assert ['write e.g. certificate = "rsa.pem"' in problems[0], 'client_ca = "ca.pem"' in problems[1]] == [True, True]
     assert len(problems) == 2
+    with pytest.raises(ConfigurationError, match=r"write e\.g\. --sessions-client-ca ca\.pem"):
+        load_settings(options={"sessions.challenge": True}, environment={})
     whole = SessionSettings(challenge=True, certificate=file, client_ca=str(tmp_path))
     assert verify(Settings(sessions=whole)) == []
     without = AuthenticationSettings(chain=("certificate", "anonymous"))

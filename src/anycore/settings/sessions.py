@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anycore.access.groups.tree import GroupError, check_subject
+from anycore.settings.keys import of_section
 from anycore.settings.origins import default
 
 if TYPE_CHECKING:
@@ -31,9 +32,15 @@ def check_sessions(settings: Settings, origins: Mapping[str, Origin], problems: 
         problems.append(f"{origins.get(path, default(path)).place}: {reason}")
 
     if table.challenge:
-        for name, what in (("certificate", "a certificate with an RSA key"), ("client_ca", "authorities to trust")):
+        origin = origins.get("sessions.challenge", default("sessions.challenge"))
+        needed = {
+            "certificate": ("a certificate with an RSA key", "rsa.pem"),
+            "client_ca": ("authorities to trust", "ca.pem"),
+        }
+        for name, (what, example) in needed.items():
             if not getattr(table, name):
-                refuse("sessions.challenge", f"system.auth needs {what}; set {name} in [sessions]")
+                cure = origin.assign(of_section("sessions")[name], example)
+                refuse("sessions.challenge", f"system.auth needs {what}; write e.g. {cure}")
         if "session" not in settings.authentication.chain:
             refuse("sessions.challenge", 'nobody knows callers by sessions; add "session" to chain in [authentication]')
     for name in _FILES:
