@@ -71,6 +71,13 @@ def test_a_directory_without_a_plugin_is_named(run: Run) -> None:
     assert "There is no plugin in plugins. `anycore new plugin NAME -d plugins` makes one.\n" in result.stdout
 
 
+def test_a_plugin_under_the_name_of_a_bundled_one(run: Run, plugin_source: str) -> None:
+    Path("group.py").write_text(plugin_source.replace("class Sample", "class Group"))
+    result = run("check", "group.py")
+    assert result.exit_code == Exit.STARTUP
+    assert "plugin 'group' from group.py is refused: anycore has a plugin of that name already; set" in result.stderr
+
+
 def test_a_certificate_that_is_none(run: Run) -> None:
     Path("c.pem").write_text("nonsense")
     result = run("check", "--listen", "https://127.0.0.1:0", "--certificate", "c.pem")

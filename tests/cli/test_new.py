@@ -78,6 +78,8 @@ NAMES = {
     "a\n": "expected lower-case letters",
     "json": "Python has a module of that name",
     "system": "a server has a plugin or package of that name already",
+    "group": "a server has a plugin or package of that name already",
+    "debug": "a server has a plugin or package of that name already",
     "test_x": "files that start with test_ are tests",
 }
 

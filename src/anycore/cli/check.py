@@ -61,11 +61,21 @@ def _entries(settings: Settings) -> list[Entry]:
     """Load the plugins and see that they can serve together."""
     from anycore.dialects.loader import load_plugins
     from anycore.kernel.registry import Registry
+    from anycore.services import NAMES
     from anycore.settings.problems import did_you_mean
 
     loaded = load_plugins(settings.server.plugins, settings.plugin)
     entries = [entry for unit in loaded for entry in unit.entries]
     Registry().commit(entries)
+    bundled = NAMES if settings.enrolment.ca else NAMES - {"enrolment"}
+    taken = [
+        f"plugin {entry.plugin.name!r} from {entry.origin} is refused: anycore has a plugin of that name already; set the class"
+        " attribute `name` to another name"
+        for entry in entries
+        if entry.plugin.name in bundled
+    ]
+    if taken:
+        raise Failure("\n".join(taken), Exit.STARTUP)
     names = [entry.plugin.name for entry in entries]
     unknown = [name for name in settings.plugin if name not in names]
     if unknown:

@@ -14,8 +14,7 @@ from anycore.cli.commands import Commands
 from anycore.cli.exits import Exit
 from anycore.cli.failures import Failure
 from anycore.cli.templates import plugin_source, test_source
-
-_TAKEN = ("anycore", "system", "echo")
+from anycore.services import NAMES
 
 
 @click.group(cls=Commands)
@@ -61,7 +60,7 @@ def _check_name(name: str) -> None:
         wanted = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_0123456789")
         hint = f", such as {wanted}" if wanted and not keyword.iskeyword(wanted) else ""
         reason = f"expected lower-case letters, digits and underscores, beginning with a letter, and no keyword{hint}"
-    elif name in _TAKEN:
+    elif name == "anycore" or name in NAMES:
         reason = "a server has a plugin or package of that name already; choose another"
     elif name in sys.stdlib_module_names:
         reason = (
