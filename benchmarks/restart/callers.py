@@ -53,7 +53,9 @@ class Caller(threading.Thread):
         while not self.ended.is_set():
             began = time.monotonic()
             try:
-                call = next(attempts)
+                call = next(attempts, None)
+                if call is None:  # it was told to end just now
+                    return
                 self.servers.add(call())
             except Exception as error:  # noqa: BLE001 - counted, and shown
                 self.failures.append(f"{type(error).__name__}: {error}")
