@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -11,9 +11,6 @@ from anycore.cli.failures import calling
 from anycore.cli.options import SettingsCommand, settings_options
 from anycore.cli.output import argument, as_json
 from anycore.cli.remote import client, complete_method, suggesting, telling
-
-if TYPE_CHECKING:
-    from anycore.cli.remote import Server
 
 _NUMBER: Final = re.compile(r"-\.?\d")
 _SHIELD: Final = "\0"  # cannot occur in an argument of a process
@@ -78,25 +75,11 @@ def call(
     arguments = [argument(arg) for arg in args]
     keywords = dict(_named(item) for item in named)
     with client(url, config, options) as server, calling(), telling(server), suggesting(server, method):
-        result = _called(server, method, arguments, keywords)
+        result = server.call(method, *arguments, **keywords)
         shown = (
             result if raw and isinstance(result, bytes | str) else as_json(result)
         )  # may ask an object of the server
     click.echo(shown, nl=not isinstance(shown, bytes))
-
-
-def _called(server: Server, method: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-    from anycore.wire.faults import METHOD_NOT_FOUND, Fault
-
-    try:
-        return server.call(method, *arguments, **keywords)
-    except TypeError as error:
-        if hasattr(error, "_remote_tb") or not str(error).endswith("object is not callable"):
-            raise
-        message = (
-            f"{method}: there is something of that name, but no method; `anycore methods URL` lists those there are"
-        )
-        raise Fault(METHOD_NOT_FOUND, message) from error
 
 
 def _named(item: str) -> tuple[str, Any]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _HISTORY: Final = 2000
 _WIDTH: Final = 100
-_TRACEBACK: Final = "\n\n========= Remote Traceback"
 
 
 @click.command(
@@ -174,7 +173,9 @@ def _failure(error: BaseException, code: Exit) -> Failure:
             return Failure(
                 f"{type(error).__name__}: {error.msg} (line {error.lineno}: {(error.text or '').strip()})", code
             )
-        told = str(error).partition(_TRACEBACK)[0].strip()
+        from anycore.rpyc.faults import plain
+
+        told = plain(error)
         ended = isinstance(error, EOFError) and not hasattr(error, "_remote_tb")
         name = type(error).__name__
         return Failure(f"{name}: {told}" if told else name, Exit.TRANSPORT if ended else code)
@@ -183,7 +184,7 @@ def _failure(error: BaseException, code: Exit) -> Failure:
 def _translated(error: BaseException) -> BaseException:
     """Return the fault that an exception of an RPyC server was there, if it was one."""
     if hasattr(error, "_remote_tb") and type(error).__name__.endswith(".Fault"):
-        from anycore.rpyc.calling import fault_of
+        from anycore.rpyc.faults import fault_of
 
         return fault_of(error)
     return error

@@ -11,9 +11,10 @@ from anycore.clients.errors import CallTimeoutError, TransportError, failed
 from anycore.clients.proxy import MethodProxy, checked
 from anycore.objects.proxy import is_proxy
 from anycore.rpyc.connecting import DEFAULT_PORT, DEFAULT_SSL_PORT, connect, ssl_connect, unix_connect
+from anycore.rpyc.faults import fault_of, plain
 from anycore.rpyc.login import check
 from anycore.rpyc.root import DOTTED, local
-from anycore.wire.faults import APPLICATION_ERROR, METHOD_NOT_FOUND, Fault
+from anycore.wire.faults import METHOD_NOT_FOUND, Fault
 from anycore.wire.rpyc_constants import DIR, GETATTR, INSPECT
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("rpyc", "rpycs", "unix+rpyc")
 FORMS: Final = "rpyc://host:port, rpycs://host:port, or unix+rpyc:///path/to.sock"
-_FAULT: Final = f"{Fault.__module__}.{Fault.__qualname__}"
 _PREFIX: Final = "exposed_"
-_TRACEBACK: Final = "\n\n========= Remote Traceback"
 _CONNECT_SECONDS: Final = 10.0
 _get = object.__getattribute__
 
@@ -135,7 +134,10 @@ class RpycClient:
                 for part in name.split("."):
                     found = getattr(found, part)
             except AttributeError as error:
-                raise Fault(METHOD_NOT_FOUND, f"{name}: {_plain(error)}") from error
+                raise Fault(METHOD_NOT_FOUND, f"{name}: {plain(error)}") from error
+            if not callable(found):
+                message = f"{name}: there is something of that name, but no method; `anycore methods URL` lists those there are"
+                raise Fault(METHOD_NOT_FOUND, message)
             return local(found(*args, **kwargs))
 
     def methods(self) -> list[str]:
@@ -254,17 +256,3 @@ class RpycClient:
 def _leads_on(found: Any) -> bool:
     """Tell whether something is the root of a server of Anycore, or the beginning of names below it."""
     return is_proxy(found) and _get(found, "____id_pack__")[0] in DOTTED
-
-
-def _plain(error: BaseException) -> str:
-    """Return what an exception says, without the traceback of the server."""
-    return str(error).partition(_TRACEBACK)[0]
-
-
-def fault_of(error: BaseException) -> Fault:
-    """Return a fault for an exception that a server raised: the same one if it was a fault there."""
-    if type(error).__name__ == _FAULT:
-        code, message = getattr(error, "code", None), getattr(error, "message", None)
-        if type(code) is int and isinstance(message, str):
-            return Fault(code, message, getattr(error, "data", None))
-    return Fault(APPLICATION_ERROR, f"{type(error).__name__}: {_plain(error)}")

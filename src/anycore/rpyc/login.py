@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anycore.clients.credentials import NEITHER
 from anycore.kernel.call import is_loopback
+from anycore.rpyc.faults import fault_of
 
 if TYPE_CHECKING:
     import ssl
@@ -69,7 +70,7 @@ def refused(where: str, error: BaseException) -> LoginError:
         return LoginError(
             f"{where} takes no credentials: it is no server of Anycore; use TLS with a client certificate"
         )
-    return LoginError(f"{where} refuses the credentials: {error}")
+    return LoginError(f"{where} refuses the credentials: {fault_of(error).message}")
 
 
 def login(
