@@ -92,3 +92,8 @@ def test_stamps_show_what_changes_comes_and_goes() -> None:
     Path("s/pi/.clarens_access").unlink()
     seen.append(sources.stamps())
     assert all(one != other for one, other in itertools.pairwise(seen))
+
+
+def test_what_is_not_there_is_refused_with_the_key_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(AccessError, match=r"access\.clarens: .*nope: there is no such file or directory"):
+        Sources(clarens=(str(tmp_path / "nope"),)).read()

@@ -97,6 +97,8 @@ def _joined(own: list[RuleSet], problems: list[str]) -> list[RuleSet]:
 
 
 def _clarens(path: Path) -> list[RuleSet]:
+    if not path.exists():
+        raise AccessError([f"access.clarens: {path}: there is no such file or directory; name one, or leave it out"])
     if path.is_dir():
         found = _access_files(path)
         if not found:
