@@ -15,7 +15,7 @@ import pytest
 
 from anycore.cores.pipes import as_socket
 from anycore.objects.connection import Connection
-from anycore.rpyc import connecting, starting
+from anycore.rpyc import aio, connecting, starting
 from anycore.rpyc.service import Service
 from anycore.testing.certificate import CERTIFICATE, server_context
 
@@ -54,6 +54,23 @@ def pem(tmp_path: Path) -> str:
 def test_over_tcp(serve: Serve) -> None:
     check(connecting.connect("127.0.0.1", serve(Hello), Hello))
     check(connecting.connect("localhost", serve(Hello), Hello(), {"sync_request_timeout": 5}, keepalive=7))
+
+
+def test_frames_may_have_another_limit_at_the_clients_end(serve: Serve) -> None:
+    port, name = serve(Hello), "x" * 5000
+    with connecting.connect("127.0.0.1", port, config={"max_frame": 10_000}) as connection:
+        assert connection.root.hello(name) == f"hello {name}"
+    with connecting.connect("127.0.0.1", port, config={"max_frame": 2000}) as connection:
+        assert connection.root.hello() == "hello world"
+        with pytest.raises(EOFError, match="2000"):
+            connection.root.hello(os.urandom(2500).hex())  # compresses to a half
+
+
+async def test_frames_may_have_another_limit_in_asyncio_programs(serve: Serve) -> None:
+    async with await aio.connect("127.0.0.1", serve(Hello), config={"max_frame": 1000}) as connection:
+        assert await connection.root.hello() == "hello world"
+        with pytest.raises(EOFError, match="1000"):
+            await connection.root.hello(os.urandom(2500).hex())
 
 
 def test_keepalive_is_set_when_asked_for(serve: Serve) -> None:

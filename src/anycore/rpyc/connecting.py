@@ -17,6 +17,7 @@ from anycore.objects.connection import Connection
 from anycore.rpyc.login import check, login
 from anycore.rpyc.service import VoidService
 from anycore.wire.rpyc import MessageCodec
+from anycore.wire.rpyc_constants import MAX_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,8 +216,9 @@ def connect_socket(
     """Speak over a socket that is connected already; see `connect`."""
     root = service() if isinstance(service, type) else service
     connection = Connection(root, config, MessageCodec(dialect))
-    conversation = RpycConversation(Peer(), connection)
-    pump = Pump(connected, conversation, busy_poll_time=(config or {}).get("busy_poll_time", BUSY_POLL_TIME))
+    given = config or {}
+    conversation = RpycConversation(Peer(), connection, max_frame=given.get("max_frame", MAX_FRAME))
+    pump = Pump(connected, conversation, busy_poll_time=given.get("busy_poll_time", BUSY_POLL_TIME))
     attach_service(connection, root)
     pump.begin()
     on_connect: Callable[[Connection], None] | None = getattr(root, "on_connect", None)

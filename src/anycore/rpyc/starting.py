@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.cores.pump import Pump
 from anycore.kernel.call import Peer
+from anycore.objects.config import BUSY_POLL_TIME
 from anycore.rpyc.connecting import DEFAULT_PORT, connect_socket
 from anycore.rpyc.listening import serve_root
 from anycore.rpyc.service import VoidService
+from anycore.wire.rpyc_constants import MAX_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +32,9 @@ def serve_socket(connected: socket.socket, service: type | object, config: dict[
         config: Keys of the configuration that differ from the defaults.
     """
     root = service() if isinstance(service, type) else service
-    pump = Pump(connected, serve_root(Peer(), root, config=config))
+    given = config or {}
+    conversation = serve_root(Peer(), root, config=config, max_frame=given.get("max_frame", MAX_FRAME))
+    pump = Pump(connected, conversation, busy_poll_time=given.get("busy_poll_time", BUSY_POLL_TIME))
     try:
         pump.begin()
         pump.serve()

@@ -44,7 +44,8 @@ class Line(asyncio.Protocol, Link):
         self._opened = opened
         self._loop = engine.loop
         self._thread = get_ident()
-        self._decoder = FrameDecoder()
+        max_frame = engine.config.get("max_frame", wire.MAX_FRAME)
+        self._decoder = FrameDecoder(max_frame=max_frame, max_inflated=max_frame)
         self._transport: asyncio.Transport | None = None
         self._outbox: deque[bytes] = deque()
         self._scheduled = False
