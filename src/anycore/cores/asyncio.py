@@ -17,6 +17,7 @@ from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
 from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
 from anycore.cores.greeting import greet_apart
 from anycore.cores.handshakes import Handshakes
+from anycore.cores.loop_poll import LoopPoll
 from anycore.cores.loop_thread import CANCEL_SECONDS, cancel, end_loop, wait_for_coroutine
 from anycore.cores.sharing import AT_ONCE, MOMENT
 from anycore.cores.workers import Workers
@@ -44,6 +45,7 @@ class AsyncioCore(Core):
         leaving: Those that were refused, and are being told so.
         last_jobs: What is done, in workers, about connections that have ended.
         loop: The event loop.
+        poll: Whether it goes round or sleeps.
     """
 
     name = "asyncio"
@@ -59,6 +61,7 @@ class AsyncioCore(Core):
         self.stopping = False
         self.tick = time.monotonic()
         self.loop = _new_loop(uvloop)
+        self.poll = LoopPoll(self.loop, self.limits.busy_poll_time)
         self._leave = asyncio.Event()
         self._stop = asyncio.Event()
         self._late: list[AsyncioConnection] = []
@@ -259,6 +262,7 @@ class AsyncioCore(Core):
         while True:
             await asyncio.sleep(interval)
             self.tick = now = time.monotonic()
+            self.poll.look_again()
             for connection in (*self.connections, *self.leaving):
                 limit = connection.limit()
                 if limit and now - connection.since > limit:

@@ -131,6 +131,8 @@ class AsyncioConnection(asyncio.Protocol):
         """Take bytes from the peer; see `asyncio.Protocol`."""
         if self._lingering:
             return
+        if self._core.poll.on:
+            self._core.poll.heard(self)
         jobs = self.conversation.feed(data)
         if jobs:
             self.since = self._core.tick
@@ -142,6 +144,8 @@ class AsyncioConnection(asyncio.Protocol):
         elif self.conversation.interactive:
             self._acknowledge()
         self.flush()
+        if self.phase is Phase.IDLE and self._core.poll.on:
+            self._core.poll.answered(self)
 
     def _acknowledge(self) -> None:
         """Tell the peer at once that half a message has come: RPyC's own, with Nagle's algorithm on, holds the rest back until then."""
@@ -203,6 +207,8 @@ class AsyncioConnection(asyncio.Protocol):
         if not self.ended:
             self.since = self._core.tick
             self.flush()
+            if self.phase is Phase.IDLE and self._core.poll.on:
+                self._core.poll.answered(self)
 
     def write(self, data: bytes = b"") -> None:
         """Send what was put off, and data."""
@@ -298,6 +304,7 @@ class AsyncioConnection(asyncio.Protocol):
         self.ended = True
         self._later = None
         self.conversation.eof()
+        self._core.poll.ended(self)
         self._home.discard(self)
         self._core.ended()
 

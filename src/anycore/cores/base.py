@@ -54,8 +54,9 @@ class CoreLimits(msgspec.Struct, frozen=True):
         stop_time: How long work may go on after the server was told to stop.
         drain_time: How long a server whose place another has taken goes on with connections that it has; their peers are told to open a
             new one with their next answer, where the wire can say so.
-        busy_poll_time: How long a thread looks for a peer's next message, where the last ones came quickly, before it sleeps until that
-            comes: being woken takes longer than a short call. It uses a processor meanwhile, for one connection at a time; 0 for never.
+        busy_poll_time: How long a thread or event loop looks for a peer's next message, where the last ones came quickly, before it sleeps
+            until that comes: being woken takes longer than a short call. It uses a processor meanwhile, for one connection at a time; 0
+            for never.
     """
 
     connections: int = 10_000

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WAKING_SECONDS: Final = 100e-6
+WAKING_SECONDS: Final = 100e-6
 """What being woken adds to a read that found nothing for the look."""
 _ALONE_SECONDS: Final = 0.01
 """How long no other connection of the process must have read anything."""
-_FEW: Final = 4
-_MANY: Final = 512
+FEW: Final = 4
+MANY: Final = 512
+"""How many quick reads in a row there must be before a look, at least and at most."""
 
 
 class _Interpreter:
@@ -63,7 +64,7 @@ class BusyPoll:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds if processors() > 1 else 0.0
-        self._quick = seconds + _WAKING_SECONDS
+        self._quick = seconds + WAKING_SECONDS
         self._after, self._still = 0, 1  # who has spoken once may go on at once
 
     def read(self, receive: Callable[[], bytes | None], look: Callable[[], bytes | None]) -> bytes | None:
@@ -85,10 +86,10 @@ class BusyPoll:
             finally:
                 _interpreter.looking.release()
             if data is not None:
-                if self._after > _FEW:
+                if self._after > FEW:
                     self._after -= 1
                 return data
-            self._after = min(2 * self._after, _MANY) or _FEW
+            self._after = min(2 * self._after, MANY) or FEW
             began = 0.0  # whatever comes now was not quick
         data = receive()
         ended = perf_counter()
