@@ -14,7 +14,7 @@ FIXED_PORTS = ("registry_tcp", "registry_udp")
 
 ATTEMPTS_OF_THE_ORIGINAL = 3
 """Its `serve_threaded` now and then loses a wake-up and then stands still for its whole time-out (spec/rpyc.md 24);
-what it prints when it does not is what counts. The facade has one attempt."""
+what it prints when it does not is what counts. With four threads more than half of the runs did so, with sixteen one in 24. The facade has one attempt."""
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

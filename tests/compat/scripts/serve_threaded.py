@@ -16,7 +16,7 @@ class Meeting(rpyc.Service):
 
 ours, theirs = socket.socketpair()
 conn_there = Meeting()._connect(Channel(SocketStream(theirs)), {})
-serving = threading.Thread(target=conn_there.serve_threaded, kwargs={"thread_count": 4}, daemon=True)
+serving = threading.Thread(target=conn_there.serve_threaded, kwargs={"thread_count": 16}, daemon=True)
 serving.start()
 conn = rpyc.connect_stream(SocketStream(ours))
 meet = rpyc.async_(conn.root.meet)
