@@ -13,6 +13,10 @@ from anycore.rpyc.service import Service
 from anycore.wire.faults import APPLICATION_ERROR, METHOD_NOT_FOUND, Fault
 
 
+class PaperJam(Fault):
+    """A kind of fault that only the server knows."""
+
+
 class Plain(Service):
     """Knows nothing of system.listMethods."""
 
@@ -25,6 +29,9 @@ class Plain(Service):
 
     def exposed_fail(self) -> None:
         raise LookupError("not here")
+
+    def exposed_jam(self) -> None:
+        raise PaperJam(17, "the paper is stuck", {"tray": 2})
 
     def exposed_wait(self) -> None:
         self.gate.wait(20)
@@ -68,6 +75,9 @@ def test_a_service_of_its_own_kind(url: str) -> None:
             client.fail()
         assert raised.value.code == APPLICATION_ERROR
         assert "Traceback" not in raised.value.message
+        with pytest.raises(Fault) as raised:
+            client.jam()
+        assert (raised.value.code, raised.value.message) == (17, "the paper is stuck")
         for name in ("nothing", "items.nothing"):
             with pytest.raises(Fault) as raised:
                 client.call(name)

@@ -183,11 +183,9 @@ def _failure(error: BaseException, code: Exit) -> Failure:
 
 def _translated(error: BaseException) -> BaseException:
     """Return the fault that an exception of an RPyC server was there, if it was one."""
-    if hasattr(error, "_remote_tb") and type(error).__name__.endswith(".Fault"):
-        from anycore.rpyc.faults import fault_of
+    from anycore.rpyc.faults import fault_of, is_fault
 
-        return fault_of(error)
-    return error
+    return fault_of(error) if hasattr(error, "_remote_tb") and is_fault(error) else error
 
 
 @contextlib.contextmanager

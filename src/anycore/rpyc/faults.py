@@ -6,7 +6,6 @@ from typing import Final
 
 from anycore.wire.faults import APPLICATION_ERROR, Fault
 
-_OURS: Final = f"{__name__.partition('.')[0]}."
 _TRACEBACK: Final = "\n\n========= Remote Traceback"
 
 
@@ -15,11 +14,14 @@ def plain(error: BaseException) -> str:
     return str(error).partition(_TRACEBACK)[0].strip()
 
 
+def is_fault(error: BaseException) -> bool:
+    """Return whether what a server raised was a fault there, be it of a class that a plugin has derived: its fields tell."""
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    return type(code) is int and isinstance(message, str) and hasattr(error, "data")
+
+
 def fault_of(error: BaseException) -> Fault:
-    """Return a fault for an exception that a server raised: the same one if it was a fault there, of whichever kind."""
-    name = type(error).__name__
-    if name.startswith(_OURS) and name.endswith(Fault.__name__):
-        code, message = getattr(error, "code", None), getattr(error, "message", None)
-        if type(code) is int and isinstance(message, str):
-            return Fault(code, message, getattr(error, "data", None))
-    return Fault(APPLICATION_ERROR, f"{name}: {plain(error)}")
+    """Return a fault for an exception that a server raised: with the same fields if it was a fault there."""
+    if is_fault(error):
+        return Fault(error.code, error.message, error.data)  # type: ignore[attr-defined]
+    return Fault(APPLICATION_ERROR, f"{type(error).__name__}: {plain(error)}")
