@@ -11,6 +11,7 @@ import pytest
 from anycore.cores import busy_poll
 from anycore.cores.busy_poll import BusyPoll
 from anycore.cores.pump_stream import stream_of
+from anycore.objects.config import MAX_BUSY_POLL_TIME
 
 LOOK = 2.0**-10  # seconds; the clock goes in powers of two, so that sums are exact
 QUICK = LOOK / 2
@@ -142,6 +143,15 @@ def test_it_never_looks_where_it_is_told_not_to_or_would_keep_the_peer_from_the_
     assert not wire.looks
 
 
+@pytest.mark.parametrize("seconds", [150.0, float("inf"), -1.0, float("nan")])
+def test_no_look_is_longer_than_the_bound(wire: Wire, seconds: float) -> None:
+    poll = BusyPoll(seconds)
+    for _ in range(6):
+        wire.read(poll, SLOW)
+    wire.read(poll, QUICK)
+    assert wire.looks * LOOK / 4 <= 2 * MAX_BUSY_POLL_TIME + QUICK + LOOK
+
+
 def test_what_a_look_raises_lets_others_look(wire: Wire) -> None:
     poll = BusyPoll(LOOK)
     wire.read(poll, QUICK)
@@ -158,11 +168,11 @@ def test_bytes_the_end_and_a_reset_are_found_by_a_look(monkeypatch: pytest.Monke
     monkeypatch.setattr(busy_poll, "processors", lambda: 2)
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
-        stream = stream_of(ours, 30.0)
+        stream = stream_of(ours, 0.01)
         for number in range(8):
             theirs.sendall(b"%d" % number)
             assert stream.read(None) == b"%d" % number
-        late = threading.Timer(0.01, lambda: theirs.sendall(b"late"))
+        late = threading.Timer(0.05, lambda: theirs.sendall(b"late"))
         late.start()
         assert stream.read(None) == b"late"
         late.join()

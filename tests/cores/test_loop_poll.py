@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from anycore.cores import loop_poll
+from anycore.cores import busy_poll, loop_poll
 from anycore.cores.loop_poll import LoopPoll
 
 ROUND = 2.0**-10  # seconds; the clock goes in powers of two, so that sums are exact
@@ -25,7 +25,7 @@ class Clock:
         self.calls: list[Callable[[], Any]] = []
         self.rounds = 0
         monkeypatch.setattr(loop_poll, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(loop_poll, "processors", lambda: processors)
+        monkeypatch.setattr(busy_poll, "processors", lambda: processors)
         self.poll = LoopPoll(cast("asyncio.AbstractEventLoop", self), seconds)
 
     def call_soon(self, function: Callable[[], Any]) -> None:

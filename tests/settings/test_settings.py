@@ -92,6 +92,7 @@ def _other(value: Any) -> tuple[Any, str]:
 
 
 OTHERS = {
+    "limits.busy_poll_time": (0.002, "0.002"),
     "server.core": ("threaded", "threaded"),
     "server.store": ("memory:", "memory:"),
     "listen.url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),

@@ -18,7 +18,7 @@ from anycore.clients.blocking import Client
 from anycore.clients.credentials import authorization, with_authorization
 from anycore.clients.errors import CallTimeoutError, TransportError
 from anycore.clients.exchange import IDLE_TIME, MAX_REPLY, make_endpoint
-from anycore.objects.config import BUSY_POLL_TIME
+from anycore.objects.config import BUSY_POLL_TIME, MAX_BUSY_POLL_TIME
 from anycore.wire.errors import LocalProtocolError
 from anycore.wire.faults import Fault
 
@@ -69,7 +69,7 @@ def connect(
         retries: How often a call is made once more when its connection has ended without a byte of an answer. Whether it was
             carried out cannot be known then, so that this is for methods that may be called twice (RFC 9110 section 9.2.2).
         busy_poll_time: Seconds that a thread looks for an answer, where the last ones came quickly, before it sleeps until that comes:
-            being woken takes longer than a short call. 0 for never.
+            being woken takes longer than a short call. 0.01 at most, 0 for never.
 
     Returns:
         A client that threads may share, and a context manager that closes it.
@@ -78,6 +78,9 @@ def connect(
         ValueError: The URL, the credentials or one of the numbers have no meaning.
         LocalProtocolError: A header cannot be sent.
     """
+    if not 0 <= busy_poll_time <= MAX_BUSY_POLL_TIME:
+        message = f"busy_poll_time must be a number of seconds from 0 to {MAX_BUSY_POLL_TIME:g}, not {busy_poll_time!r}"
+        raise ValueError(message)
     headers = with_authorization(headers, authorization(credentials, token))
     endpoint = make_endpoint(
         url,

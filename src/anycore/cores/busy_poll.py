@@ -12,6 +12,8 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from anycore.objects.config import MAX_BUSY_POLL_TIME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,6 +51,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def bounded(seconds: float) -> float:
+    """Return how long to look of what was asked for: nothing where there is one processor only, or where that is no time at all."""
+    return min(seconds, MAX_BUSY_POLL_TIME) if seconds > 0.0 and processors() > 1 else 0.0
+
+
 class BusyPoll:
     """Decides, for one connection, whether to look before sleeping, by what came of it before.
 
@@ -57,14 +64,14 @@ class BusyPoll:
     slow, or that needs the processor on which we look, costs next to nothing in the end.
 
     Args:
-        seconds: How long to look; 0 for never. Nobody looks where there is one processor only.
+        seconds: How long to look, `MAX_BUSY_POLL_TIME` at most; 0 for never. Nobody looks where there is one processor only.
     """
 
     __slots__ = ("_after", "_quick", "_seconds", "_still")
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds if processors() > 1 else 0.0
-        self._quick = seconds + WAKING_SECONDS
+        self._seconds = bounded(seconds)
+        self._quick = self._seconds + WAKING_SECONDS
         self._after, self._still = 0, 1  # who has spoken once may go on at once
 
     def read(self, receive: Callable[[], bytes | None], look: Callable[[], bytes | None]) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from anycore.cores.busy_poll import FEW, MANY, WAKING_SECONDS, processors
+from anycore.cores.busy_poll import FEW, MANY, WAKING_SECONDS, bounded
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +23,7 @@ class LoopPoll:
 
     Args:
         loop: The loop, which all methods are called on.
-        seconds: How long to go round for one message; 0 for never.
+        seconds: How long to go round for one message, as with `BusyPoll`; 0 for never.
 
     Attributes:
         on: Whether it is to be told anything. While many connections speak in turn it is not, until the next `look_again`.
@@ -45,10 +45,10 @@ class LoopPoll:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self._able = self.on = seconds > 0.0 and processors() > 1
+        self._seconds = bounded(seconds)
+        self._able = self.on = self._seconds > 0.0
         self._loop = loop
-        self._seconds = seconds
-        self._quick = seconds + WAKING_SECONDS
+        self._quick = self._seconds + WAKING_SECONDS
         self._after = self._still = FEW
         self._last: object = None
         self._since = _NEW  # when the last connection got its answer; 0 when that is not known

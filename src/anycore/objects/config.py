@@ -96,6 +96,8 @@ SAFE_ATTRS: Final = frozenset(
 
 BUSY_POLL_TIME: Final = 150e-6
 """Seconds to look for bytes before sleeping: about a short call of a program in Python, and a wake-up at the other end."""
+MAX_BUSY_POLL_TIME: Final = 0.01
+"""Seconds to look, at most: what is longer is a mistake, as a number of microseconds, and would burn a processor."""
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "allow_safe_attrs": True,

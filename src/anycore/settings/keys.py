@@ -19,6 +19,7 @@ from anycore.cores.base import CoreLimits
 from anycore.cores.prefork_options import PreforkOptions
 from anycore.identity.sessions.settings import SessionSettings
 from anycore.identity.settings import AuthenticationSettings
+from anycore.objects.config import MAX_BUSY_POLL_TIME
 from anycore.settings.tables import (
     AccessSettings,
     ClientSettings,
@@ -49,9 +50,10 @@ _FROM_ZERO: Final = frozenset(
         "store.plugin_bytes",
     }
 )
-_AT_MOST: Final = {
+_AT_MOST: Final[dict[str, float]] = {
     "limits.depth": 500,  # well under the depth at which Python itself gives up
     "rpyc.keepalive": 32767,  # what Linux takes
+    "limits.busy_poll_time": MAX_BUSY_POLL_TIME,
 }
 
 
@@ -149,7 +151,7 @@ class Key(msgspec.Struct, frozen=True):
         """The least and the greatest number that is allowed."""
         if isinstance(self.type, IntType):
             return (0 if self.path in _FROM_ZERO else 1), _AT_MOST.get(self.path, _MOST)
-        return 0.0, _LONGEST
+        return 0.0, _AT_MOST.get(self.path, _LONGEST)
 
 
 @cache
