@@ -83,10 +83,15 @@ def test_the_banner_has_colour_on_a_terminal_unless_that_is_unwanted(monkeypatch
 
 def test_a_banner_that_nobody_can_read_does_not_end_the_server() -> None:
     class Broken(io.StringIO):
+        tried = False
+
         def write(self, _: str) -> int:
+            self.tried = True
             raise BrokenPipeError
 
-    show(ANNOUNCEMENT, Broken())
+    stream = Broken()
+    show(ANNOUNCEMENT, stream)
+    assert stream.tried
 
 
 def test_a_server_without_plugins_says_how_to_make_one() -> None:

@@ -29,6 +29,7 @@ def test_nothing_waits_for_another() -> None:
     for _ in range(19):
         crew.run(together.wait)
     together.wait()
+    assert not together.broken
     crew.close()
 
 
