@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from anycore.cores import busy_poll
-from anycore.cores.busy_poll import BusyPoll
+from anycore.cores.busy_poll import AcceptPoll, BusyPoll
 from anycore.cores.pump_stream import stream_of
 from anycore.objects.config import MAX_BUSY_POLL_TIME
 
@@ -178,3 +178,63 @@ def test_bytes_the_end_and_a_reset_are_found_by_a_look(monkeypatch: pytest.Monke
         late.join()
         theirs.close()
         assert stream.read(None) == b""
+
+
+class Door:
+    """A listener to which peers come so many seconds after the one before has gone; see `Wire`."""
+
+    def __init__(self, wire: Wire, seconds: float = LOOK) -> None:
+        self.wire = wire
+        self.poll = AcceptPoll(seconds)
+
+    def visit(self, after: float) -> bool:
+        """Have one peer gone and the next one come; return whether the thread of the first took the second."""
+        self.wire.due = self.wire.now + after
+        if self.poll.look(self.wire.look) is not None:
+            return True
+        self.wire.now = max(self.wire.now, self.wire.due)
+        self.poll.accepted()
+        return False
+
+
+def test_a_thread_takes_the_next_peer_once_some_have_come_quickly(wire: Wire) -> None:
+    door = Door(wire)
+    assert [door.visit(QUICK) for _ in range(8)] == [False] * 4 + [True] * 4
+
+
+def test_peers_that_come_late_are_looked_for_less_and_less(wire: Wire) -> None:
+    door, between = Door(wire), []
+    for _ in range(9):
+        visits, wire.looks = 0, 0
+        while not wire.looks:
+            assert not door.visit(BEYOND)
+            visits += 1
+        between.append(visits - 1)
+    assert between == [4, 7, 15, 31, 63, 127, 255, 511, 511]
+    wire.looks = 0
+    assert not any(door.visit(SLOW) for _ in range(600))
+    assert not wire.looks
+
+
+def test_no_thread_looks_for_peers_while_one_that_is_there_speaks(wire: Wire) -> None:
+    door, other = Door(wire), BusyPoll(LOOK)
+    for _ in range(5):
+        door.visit(QUICK)
+    wire.read(other, QUICK)
+    assert not door.visit(QUICK)
+    other.end()
+    assert door.visit(QUICK)
+
+    def look() -> None:
+        wire.read(other, 0.0)
+
+    wire.looks = 0
+    assert door.poll.look(look) is None
+    assert not wire.looks
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_no_thread_looks_for_peers_where_it_is_told_not_to(wire: Wire, seconds: float) -> None:
+    door = Door(wire, seconds)
+    assert not any(door.visit(0.0) for _ in range(50))
+    assert not wire.looks

@@ -85,8 +85,8 @@ def test_each_time_with_success_takes_one_off(clock: Clock) -> None:
         clock.message("a", QUICK)
     clock.message("a", SLOW)  # in vain: eight from now on
     assert [clock.message("a", QUICK) for _ in range(10)] == [False] * 8 + [True] * 2
-    clock.message("a", SLOW)
-    assert clock.poll._after == 12
+    clock.message("a", SLOW)  # in vain again: twice six
+    assert [clock.message("a", QUICK) for _ in range(13)] == [False] * 12 + [True]
 
 
 def test_other_connections_put_it_off(clock: Clock) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from anycore.objects.config import MAX_BUSY_POLL_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 WAKING_SECONDS: Final = 100e-6
 """What being woken adds to a read that found nothing for the look."""
@@ -46,6 +48,40 @@ class _Interpreter:
 _interpreter = _Interpreter()
 
 
+class Backoff:
+    """How many quick arrivals in a row there must be before a look; twice as many with each look in vain.
+
+    Args:
+        after: How many, to begin with, when one was slow.
+        still: How many there must be now.
+
+    Attributes:
+        still: As above; 0 when it is time to look.
+    """
+
+    __slots__ = ("_after", "still")
+
+    def __init__(self, after: int = FEW, still: int = FEW) -> None:
+        self._after, self.still = after, still
+
+    def found(self) -> None:
+        """A look has found something."""
+        if self._after > FEW:
+            self._after -= 1
+
+    def in_vain(self) -> None:
+        """A look has found nothing."""
+        self._after = min(2 * self._after, MANY) or FEW
+        self.still = self._after
+
+    def slept(self, *, quick: bool) -> None:
+        """Nobody looked, and something came; `quick` where a look would have found it, or spared much of the sleep."""
+        if not quick:
+            self.still = self._after
+        elif self.still:
+            self.still -= 1
+
+
 def processors() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -67,12 +103,12 @@ class BusyPoll:
         seconds: How long to look, `MAX_BUSY_POLL_TIME` at most; 0 for never. Nobody looks where there is one processor only.
     """
 
-    __slots__ = ("_after", "_quick", "_seconds", "_still")
+    __slots__ = ("_backoff", "_quick", "_seconds")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = bounded(seconds)
         self._quick = self._seconds + WAKING_SECONDS
-        self._after, self._still = 0, 1  # who has spoken once may go on at once
+        self._backoff = Backoff(0, 1)  # who has spoken once may go on at once
 
     def read(self, receive: Callable[[], bytes | None], look: Callable[[], bytes | None]) -> bytes | None:
         """Read, looking first where that is likely to spare the sleep.
@@ -86,17 +122,16 @@ class BusyPoll:
         """
         if not self._seconds:
             return receive()
-        began = perf_counter()
-        if not self._still and began > _interpreter.taken + _ALONE_SECONDS and _interpreter.looking.acquire(False):
+        began, backoff = perf_counter(), self._backoff
+        if not backoff.still and began > _interpreter.taken + _ALONE_SECONDS and _interpreter.looking.acquire(False):
             try:
                 data = self._look(look, began + self._seconds)
             finally:
                 _interpreter.looking.release()
             if data is not None:
-                if self._after > FEW:
-                    self._after -= 1
+                backoff.found()
                 return data
-            self._after = min(2 * self._after, MANY) or FEW
+            backoff.in_vain()
             began = 0.0  # whatever comes now was not quick
         data = receive()
         ended = perf_counter()
@@ -104,10 +139,7 @@ class BusyPoll:
             if _interpreter.last is not None:
                 _interpreter.taken = ended
             _interpreter.last = self
-        if data is None or ended - began > self._quick:
-            self._still = self._after
-        elif self._still:
-            self._still -= 1
+        backoff.slept(quick=data is not None and ended - began <= self._quick)
         return data
 
     def end(self) -> None:
@@ -118,7 +150,57 @@ class BusyPoll:
 
     def _look(self, look: Callable[[], bytes | None], end: float) -> bytes | None:
         _interpreter.last = self
-        while True:
-            data = look()
-            if data is not None or _interpreter.last is not self or perf_counter() >= end:
-                return data
+        return _look(look, self, end)
+
+
+class AcceptPoll:
+    """Decides whether a thread whose connection has ended looks for the next one, by the rules of `BusyPoll`.
+
+    A peer that connects, calls, closes and connects again would else wait until the thread that accepts is woken, and then the one that serves.
+
+    Args:
+        seconds: As for `BusyPoll`.
+    """
+
+    __slots__ = ("_backoff", "_ended", "_quick", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = bounded(seconds)
+        self._quick = self._seconds + WAKING_SECONDS
+        self._backoff = Backoff()
+        self._ended = 0.0
+
+    def accepted(self) -> None:
+        """A peer has connected, and nobody was looking."""
+        if self._seconds:
+            self._backoff.slept(quick=perf_counter() - self._ended <= self._quick)
+
+    def look(self, accept: Callable[[], T | None]) -> T | None:
+        """Look for the next connection where that is likely to come now; a connection of the calling thread has just ended.
+
+        Args:
+            accept: Accepts a connection that waits to be; returns None where there is none.
+        """
+        if not self._seconds:
+            return None
+        self._ended = began = perf_counter()
+        looking = _interpreter.looking
+        if self._backoff.still or _interpreter.last is not None or not looking.acquire(False):
+            return None
+        try:
+            found = _look(accept, None, began + self._seconds)
+        finally:
+            looking.release()
+        if found is None:
+            self._backoff.in_vain()
+        else:
+            self._backoff.found()
+        return found
+
+
+def _look(look: Callable[[], T | None], last: BusyPoll | None, end: float) -> T | None:
+    """Look until something is found, time is up, or a connection that was not the last to read before has read."""
+    while True:
+        found = look()
+        if found is not None or _interpreter.last is not last or perf_counter() >= end:
+            return found

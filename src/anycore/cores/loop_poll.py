@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from anycore.cores.busy_poll import FEW, MANY, WAKING_SECONDS, bounded
+from anycore.cores.busy_poll import WAKING_SECONDS, Backoff, bounded
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +31,7 @@ class LoopPoll:
 
     __slots__ = (
         "_able",
-        "_after",
+        "_backoff",
         "_end",
         "_last",
         "_loop",
@@ -39,7 +39,6 @@ class LoopPoll:
         "_round",
         "_seconds",
         "_since",
-        "_still",
         "_turns",
         "on",
     )
@@ -49,7 +48,7 @@ class LoopPoll:
         self._able = self.on = self._seconds > 0.0
         self._loop = loop
         self._quick = self._seconds + WAKING_SECONDS
-        self._after = self._still = FEW
+        self._backoff = Backoff()
         self._last: object = None
         self._since = _NEW  # when the last connection got its answer; 0 when that is not known
         self._end = 0.0  # when to have gone round enough; 0 when it does not go round
@@ -63,7 +62,8 @@ class LoopPoll:
     def heard(self, connection: object) -> None:
         """A connection has sent something."""
         if connection is not self._last:
-            self._last, self._since, self._still, self._end = connection, _NEW, self._after, 0.0
+            self._last, self._since, self._end = connection, _NEW, 0.0
+            self._backoff.slept(quick=False)
             self._turns += 1
             if self._turns > _TURNS:
                 self.on, self._turns = False, 0
@@ -71,13 +71,9 @@ class LoopPoll:
         self._turns = 0
         if self._end:
             self._end = 0.0
-            if self._after > FEW:
-                self._after -= 1
+            self._backoff.found()
         elif self._since > 0.0:
-            if perf_counter() > self._since + self._quick:
-                self._still = self._after
-            elif self._still:
-                self._still -= 1
+            self._backoff.slept(quick=perf_counter() <= self._since + self._quick)
 
     def answered(self, connection: object) -> None:
         """A connection has its answer, and nothing else is under way there."""
@@ -87,7 +83,7 @@ class LoopPoll:
             self._since = 0.0
             return
         self._since = now = perf_counter()
-        if self._still:
+        if self._backoff.still:
             return
         self._end = now + self._seconds
         if not self._round:
@@ -102,7 +98,7 @@ class LoopPoll:
     def _go_round(self) -> None:
         if self._end and perf_counter() >= self._end:
             self._end = 0.0
-            self._after = self._still = min(2 * self._after, MANY)
+            self._backoff.in_vain()
         self._round = bool(self._end)
         if self._round:
             self._loop.call_soon(self._go_round)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import DRAIN_STEP, Core, Figures
+from anycore.cores.busy_poll import AcceptPoll
 from anycore.cores.crew import Crew
 from anycore.cores.forsaken import forsake
 from anycore.cores.handshakes import Handshakes
@@ -53,6 +54,7 @@ class ThreadedCore(Core):
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector, self.limits)
         self._crew = Crew("anycore-connection")
+        self._accept_poll = AcceptPoll(self.limits.busy_poll_time)
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._pings: deque[Callable[[], None]] = deque()
@@ -131,32 +133,66 @@ class ThreadedCore(Core):
         if self.share is not None and self.share.ahead(len(self._connections)):
             time.sleep(MOMENT)
         try:
-            raw, address = listener.socket.accept()
-        except BlockingIOError:  # another process of the server has been quicker
+            raw, address = self._take(listener)
+        except BlockingIOError:  # another process of the server has been quicker, or a thread of this one
             return
         except OSError:
             time.sleep(0.001)  # out of descriptors, most likely: let connections end before the next try
             return
-        self._accepted += 1
+        self._accept_poll.accepted()
         place = len(self._connections) < self.limits.connections
         if place and (not listener.greets or self.handshakes.room()) and self._serve(listener, raw, address):
             return
         self.refused.append(None)
         self._turned_away.refuse(listener, raw, address)
 
+    def _take(self, listener: Listener) -> tuple[socket.socket, Any]:
+        taken = listener.socket.accept()
+        with self._changed:
+            self._accepted += 1
+        return taken
+
     def _serve(self, listener: Listener, raw: socket.socket, address: Any) -> bool:
+        connection = self._enter(listener, raw, address)
+        if connection is None:
+            return False
+        try:
+            self._crew.run(lambda: self._serve_on(connection, listener))
+        except RuntimeError:  # the system gives us no more threads
+            self.ended(connection)
+            return False
+        return True
+
+    def _enter(self, listener: Listener, raw: socket.socket, address: Any) -> ThreadedConnection | None:
         raw.setblocking(True)
         connection = ThreadedConnection(self, listener, raw, address)
         if listener.greets:
             self.handshakes.add(connection)
         with self._changed:
+            if self.stopping:  # those that are to be told have been told
+                return None
             self._connections.add(connection)
+        return connection
+
+    def _serve_on(self, connection: ThreadedConnection | None, listener: Listener) -> None:
+        """Serve a connection, and whoever comes right after it. Called in a thread of the crew."""
+        while connection is not None:
+            connection.serve()
+            connection = self._accept_poll.look(lambda: self._next_of(listener)) if self.share is None else None
+
+    def _next_of(self, listener: Listener) -> ThreadedConnection | None:
+        """Accept a connection that waits to be, unless it is one about which the thread that accepts has to think."""
+        # One place is left for what that thread accepts at the same moment.
+        if listener.greets or self.retiring or len(self._connections) + 1 >= self.limits.connections:
+            return None
         try:
-            self._crew.run(connection.serve)
-        except RuntimeError:  # the system gives us no more threads
-            self.ended(connection)
-            return False
-        return True
+            raw, address = self._take(listener)
+        except OSError:  # none waits, or there are no more descriptors
+            return None
+        connection = self._enter(listener, raw, address)
+        if connection is None:
+            raw.close()
+        return connection
 
     def greeted(self, connection: ThreadedConnection) -> None:
         """The TLS hand-shake with a peer is done."""
