@@ -157,6 +157,8 @@ class ThreadedConnection:
             receive_time=limits.receive_time,
             busy_poll_time=limits.busy_poll_time,
         )
+        if self._core.stopping:  # since this connection was accepted; `stop` may have come too early for it
+            conversation.stop()
         pump.begin()
         pump.serve()
 
