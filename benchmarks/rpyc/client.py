@@ -6,6 +6,7 @@ LIBRARY: `rpyc` (the real client), `anycore` (ours) or `raw` (sockets, no protoc
 # mypy: disable-error-code="import-not-found, import-untyped"
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -18,7 +19,10 @@ from typing import Any
 from benchmarks.rpyc.frames import REPLY, REQUEST, polling
 
 BLOCK = 64 * 1024
+BLOCKS = 64
 WARM_UP_CALLS = 20
+SETTLING = 1.0
+"""Seconds until large frames travel as they go on to: the kernel acknowledges the first ones of a connection at once, the later ones not."""
 ITEMS = 10_000
 Workload = Callable[[Callable[[], Any], float], tuple[float, float]]
 
@@ -29,9 +33,14 @@ def check(got: object, wanted: object) -> None:
         sys.exit(f"expected {wanted!r:.80}, got {got!r:.300}")
 
 
-def repeat(call: Callable[[], None], seconds: float, warm_up: int = WARM_UP_CALLS) -> tuple[int, float]:
-    """Call for some seconds; return how often, and how long that took."""
+def repeat(
+    call: Callable[[], None], seconds: float, warm_up: int = WARM_UP_CALLS, settling: float = 0.0
+) -> tuple[int, float]:
+    """Call for some seconds, after some calls and some seconds of warming up; return how often, and how long that took."""
     for _ in range(warm_up):
+        call()
+    end = time.perf_counter() + settling
+    while time.perf_counter() < end:
         call()
     count, start = 0, time.perf_counter()
     end = start + seconds
@@ -68,12 +77,12 @@ def instances(connect: Callable[[], Any], seconds: float) -> tuple[float, float]
 
 
 def blocks(connect: Callable[[], Any], seconds: float, *, compress: bool = True) -> tuple[float, float]:
-    """Megabytes of arguments, 64 KiB each, that do not compress."""
+    """Megabytes of arguments, 64 KiB each, that do not compress and differ from call to call."""
     with connect() as conn:
         if not compress:
             conn._channel.compress = False  # noqa: SLF001 (how rpyc's users do it)
-        size, data = conn.root.size, os.urandom(BLOCK)
-        count, took = repeat(lambda: check(size(data), BLOCK), seconds, warm_up=3)
+        size, data = conn.root.size, itertools.cycle([os.urandom(BLOCK) for _ in range(BLOCKS)])
+        count, took = repeat(lambda: check(size(next(data)), BLOCK), seconds, warm_up=3, settling=SETTLING)
         return count * BLOCK / 1e6, took
 
 

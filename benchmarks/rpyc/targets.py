@@ -102,8 +102,14 @@ GROUPS = (
         goals={"Threaded Server": 3, "ThreadPool Server": 100},
     ),
     Group(
+        "replay single depth 1",
+        "replayed calls of a held method, one connection, one call at a time",
+        REPLAYED,
+        goals={"ThreadPool Server": 100},
+    ),
+    Group(
         "replay depth 16",
-        "the same, 16 calls in one write, the next 16 when all are answered",
+        "32 connections, 16 calls in one write, the next 16 when all are answered",
         REPLAYED,
         connections=32,
         depth=16,
