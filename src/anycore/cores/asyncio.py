@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from anycore.cores.asyncio_connection import AsyncioConnection, TlsConnection
+from anycore.cores.asyncio_connection import AsyncioConnection
+from anycore.cores.asyncio_tls import TlsConnection
 from anycore.cores.base import DRAIN_STEP, Core, Figures, give_up
 from anycore.cores.greeting import greet_apart
 from anycore.cores.handshakes import Handshakes

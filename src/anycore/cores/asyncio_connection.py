@@ -29,7 +29,8 @@ _MAX_LEAVING: Final = 256
 """Connections over the limit that are told so at a time; more are closed without a word."""
 _MAX_OUT: Final = 64
 """Jobs of one connection that may be out at a time, quick ones aside; others wait for their turn."""
-_PIECE: Final = 1 << 16
+PIECE: Final = 1 << 16
+"""Bytes of which more is handed to the transport by itself."""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 
 
@@ -222,7 +223,7 @@ class AsyncioConnection(asyncio.Protocol):
         data = self.conversation.take()
         phase = self.conversation.phase
         if data:
-            if phase is Phase.IDLE and self._joins and len(self._late) + len(data) <= _PIECE:
+            if phase is Phase.IDLE and self._joins and len(self._late) + len(data) <= PIECE:
                 self._late += data
                 self._core.write_late(self)
             else:
@@ -339,47 +340,3 @@ class AsyncioConnection(asyncio.Protocol):
             return
         self.conversation.stop()
         self.flush()
-
-
-class TlsConnection(AsyncioConnection):
-    """A connection over TLS.
-
-    asyncio's TLS passes whatever it is given on to the socket's transport, in one piece, and then knows no more whether the peer takes
-    it. So a large answer is handed over in pieces, as long as there is room.
-    """
-
-    __slots__ = ("_unsent",)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The hand-shake is done; see `asyncio.BaseProtocol`."""
-        self._unsent = memoryview(b"")
-        super().connection_made(transport)
-        self._joins = not self.conversation.interactive  # what such a conversation gives one by one is to be sent so
-
-    def _set_write(self) -> None:
-        self._write = self._write_pieces
-
-    def _write_pieces(self, data: bytes) -> None:
-        if len(data) <= _PIECE:
-            self.transport.write(data)
-            return
-        self._unsent = memoryview(data)
-        self._send_unsent()
-
-    def _send_unsent(self) -> None:
-        while self._unsent and not self.sending:
-            piece, self._unsent = self._unsent[:_PIECE], self._unsent[_PIECE:]
-            self.transport.write(piece)
-
-    def flush(self) -> None:
-        """Send what is ready as far as there is room, and follow the conversation's phase."""
-        if self._unsent:
-            self._send_unsent()
-        while self.conversation.interactive and not self._unsent and (frame := self.conversation.take()):
-            self.write(frame)
-        if not self._unsent:
-            super().flush()
-
-    def _close(self) -> None:
-        if not self._unsent:
-            super()._close()
