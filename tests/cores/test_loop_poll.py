@@ -121,3 +121,43 @@ def test_it_never_goes_round_where_it_is_told_not_to_or_would_keep_the_peer_from
     clock.poll.look_again()
     assert not any(clock.message("a", QUICK) for _ in range(30))
     assert not clock.poll.on
+
+
+def test_a_connection_is_due_to_be_lent_where_it_would_be_time_to_go_round(clock: Clock) -> None:
+    for _ in range(6):
+        assert not clock.poll.due("a")
+        clock.message("a", QUICK)
+    assert clock.poll.due("a")
+    assert clock.poll.last("a")
+    assert not clock.poll.due("b")
+    clock.message("b", QUICK)
+    assert not clock.poll.due("a")
+    assert not clock.poll.last("a")
+
+
+def test_loans_in_vain_put_off_the_next_one(clock: Clock) -> None:
+    for _ in range(6):
+        clock.message("a", QUICK)
+    clock.poll.lent("a", worth=True)
+    assert clock.poll.due("a")
+    between = []
+    for _ in range(3):
+        clock.poll.lent("a", worth=False)
+        messages = 0
+        while not clock.poll.due("a"):
+            clock.message("a", QUICK)
+            messages += 1
+        between.append(messages)
+    assert between == [10, 18, 34]  # twice as many each time, and two more until it is known how quick they are
+    clock.message("b", QUICK)
+    clock.poll.lent("a", worth=True)  # it is of no consequence any more
+    assert not clock.poll.due("b")
+
+
+def test_nothing_is_due_while_many_speak_in_turn(clock: Clock) -> None:
+    for _ in range(6):
+        clock.message("a", QUICK)
+    for number in range(200):
+        clock.message(str(number), QUICK)
+    assert not clock.poll.on
+    assert not clock.poll.due("199")

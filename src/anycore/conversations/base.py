@@ -33,9 +33,16 @@ class Phase(enum.Enum):
 
 
 class Job(abc.ABC):
-    """A piece of work for the core to run, once, where `mode` says."""
+    """A piece of work for the core to run, once, where `mode` says.
+
+    Attributes:
+        mode: As above.
+        loop_bound: Whether it is to run on the event loop, where there is one and `mode` is quick: it may be a plugin's code.
+    """
 
     __slots__ = ("mode",)
+
+    loop_bound: bool = True
 
     mode: Mode
 

@@ -79,6 +79,7 @@ class RpycJob(Job):
             task.get_loop().call_soon_threadsafe(task.cancel)
 
 
+_CALLS: Final = (wire.CALL, wire.CALLATTR)
 _GIVEN_UP = "the caller gave this call up before its turn came"
 
 
@@ -102,6 +103,11 @@ class RequestJob(RpycJob):
         self.urgent = False
         self._sent = sent
         self._threads = threads
+
+    @property
+    def loop_bound(self) -> bool:  # type: ignore[override]
+        """Only calls run code of plugins, where they are quick."""
+        return self.handler in _CALLS
 
     def do(self) -> None:
         """Do what is asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, BUNDLE, give_up, peer_of
 from anycore.cores.greeting import known
+from anycore.cores.loan import LOAN_STEP, Loan
 from anycore.cores.loop_link import LoopLink
 from anycore.kernel.call import Mode
 
@@ -53,6 +55,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_later",
         "_lingering",
         "_listener",
+        "_loan",
         "_out",
         "_reading",
         "_write",
@@ -64,6 +67,7 @@ class AsyncioConnection(asyncio.Protocol):
         "transport",
     )
 
+    _lends = os.name == "posix"
     conversation: Conversation
     transport: asyncio.Transport
     _later: deque[Job] | None
@@ -77,6 +81,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._joins = True
         self._late = b""
         self._later = None
+        self._loan: Loan | None = None
         self._out = 0
         self._reading = True
         self._lingering = False
@@ -177,7 +182,7 @@ class AsyncioConnection(asyncio.Protocol):
                 core.counted.in_flight += 1
                 self._out += 1
                 if job.mode is Mode.BLOCKING:
-                    core.workers.submit((self, job))
+                    core.workers.submit((self, self._lend(job) if core.poll.due(self) else job))
                 else:
                     core.spawn(self, job)
                 continue
@@ -200,7 +205,7 @@ class AsyncioConnection(asyncio.Protocol):
         if self._core.last_jobs:
             self._core.last_jobs.discard(job)
             self._core.look_quiet()
-        more = self.conversation.finish(job)
+        more = self._returned(job) if type(job) is Loan else self.conversation.finish(job)
         if more:
             self.run(more)
         if self._later:
@@ -211,6 +216,80 @@ class AsyncioConnection(asyncio.Protocol):
             if self.phase is Phase.IDLE and self._core.poll.on:
                 self._core.poll.answered(self)
 
+    # Lending it to a worker; see `loan`.
+
+    def _lend(self, job: Job) -> Job:
+        """Return what a worker is to run: the job, or a loan that begins with it."""
+        if not self._may_lend():
+            return job
+        core, descriptor = self._core, self.transport.get_extra_info("socket").fileno()
+        try:
+            loan = Loan(job, self.conversation, descriptor, core.limits.busy_poll_time, self._wanted)
+        except OSError:  # out of descriptors
+            return job
+        self._loan = loan
+        self.transport.pause_reading()
+        core.loop.call_later(LOAN_STEP, self._look_after, loan, 0)
+        return loan
+
+    def _may_lend(self) -> bool:
+        """Whether this job is all there is to do, nothing waits to be sent, and no limit is near: in between its jobs a loan counts as one."""
+        core = self._core
+        if self._out > 1 or self._later or not self._lends or self._at_end:
+            return False
+        if core.stopping or core.retiring or core.workers.waiting or core.counted.in_flight * 2 > core.limits.in_flight:
+            return False
+        self.flush()
+        if self.phase is not Phase.WORKING or not self._reading or self.sending or self._late:
+            return False
+        return not (self.transport.get_write_buffer_size() or self.transport.is_closing())
+
+    def _wanted(self) -> bool:
+        return bool(self._core.workers.waiting) or not self._core.poll.last(self)
+
+    def _look_after(self, loan: Loan, jobs: int) -> None:
+        if self._loan is not loan:
+            return
+        self.since = self._core.tick
+        if loan.running and loan.jobs == jobs:
+            if self.recall():
+                self.flush()
+        else:
+            self._core.loop.call_later(LOAN_STEP, self._look_after, loan, loan.jobs)
+
+    def recall(self) -> bool:
+        """Have the connection back from a worker; return whether it is here now. If it is not, it comes by itself, as the job of the worker does."""
+        if self._loan is None:
+            return True
+        if not self._loan.recall():
+            return False
+        self._have_back()
+        return True
+
+    def _have_back(self) -> None:
+        self._loan = None
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _returned(self, loan: Loan) -> Sequence[Job]:
+        """Go on where a worker has left off."""
+        core, conversation = self._core, self.conversation
+        core.poll.lent(self, worth=loan.jobs > 1)
+        if self._loan is loan:
+            self._have_back()
+        if self.ended:
+            self.transport.abort()
+        elif loan.error is not None:
+            raise loan.error
+        elif core.stopping:
+            conversation.stop()
+        elif core.retiring:
+            conversation.retire()
+        self.write(loan.unsent)
+        if conversation.interactive and conversation.phase is Phase.RECEIVING:
+            self._acknowledge()
+        return loan.left if loan.undone is None else conversation.finish(loan.undone)
+
     def write(self, data: bytes = b"") -> None:
         """Send what was put off, and data."""
         if self._late:
@@ -219,7 +298,9 @@ class AsyncioConnection(asyncio.Protocol):
             self._write(data)
 
     def flush(self) -> None:
-        """Send what is ready and follow the conversation's phase."""
+        """Send what is ready and follow the conversation's phase, unless a worker does."""
+        if self._loan is not None:
+            return
         data = self.conversation.take()
         phase = self.conversation.phase
         if data:
@@ -260,9 +341,10 @@ class AsyncioConnection(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """End the connection here and now."""
+        """End the connection here and now, or when the worker that it is lent to has brought it back."""
         self.ended = True
-        self.transport.abort()
+        if self.recall():
+            self.transport.abort()
 
     def failed(self) -> None:
         """The conversation has raised, which it must not: log it, and end the connection."""
@@ -311,6 +393,9 @@ class AsyncioConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The present phase took too long."""
+        if self._loan is not None:
+            self.recall()
+            return
         if self.sending or self.phase in (Phase.RECEIVING, Phase.WORKING):
             self._core.counted.timed_out += 1
         if self._lingering or self.sending:
@@ -331,10 +416,13 @@ class AsyncioConnection(asyncio.Protocol):
 
     def retire(self) -> None:
         """The server makes room for another."""
-        self.conversation.retire()
+        if self.recall():
+            self.conversation.retire()
 
     def stop(self) -> None:
         """The server stops."""
+        if not self.recall():
+            return
         if self._lingering:
             self.transport.close()
             return

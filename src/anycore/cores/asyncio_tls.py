@@ -19,6 +19,8 @@ class TlsConnection(AsyncioConnection):
 
     __slots__ = ("_unsent",)
 
+    _lends = False
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The hand-shake is done; see `asyncio.BaseProtocol`."""
         self._unsent = memoryview(b"")

@@ -101,14 +101,15 @@ class BusyPoll:
 
     Args:
         seconds: How long to look, `MAX_BUSY_POLL_TIME` at most; 0 for never. Nobody looks where there is one processor only.
+        quick: Whether the peer has been quick already, and the first read is to look.
     """
 
     __slots__ = ("_backoff", "_quick", "_seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, quick: bool = False) -> None:
         self._seconds = bounded(seconds)
         self._quick = self._seconds + WAKING_SECONDS
-        self._backoff = Backoff(0, 1)  # who has spoken once may go on at once
+        self._backoff = Backoff(0, 0 if quick else 1)  # who has spoken once may go on at once
 
     def read(self, receive: Callable[[], bytes | None], look: Callable[[], bytes | None]) -> bytes | None:
         """Read, looking first where that is likely to spare the sleep.

@@ -58,7 +58,7 @@ class LoopLink(Link):
 
     def _flush(self) -> None:
         self._scheduled = False
-        if not self._connection.ended:
+        if not self._connection.ended and self._connection.recall():
             self._connection.flush()
 
     def wait(self, result: AsyncResult, deadline: float | None) -> None:

@@ -75,6 +75,20 @@ class LoopPoll:
         elif self._since > 0.0:
             self._backoff.slept(quick=perf_counter() <= self._since + self._quick)
 
+    def last(self, connection: object) -> bool:
+        """Whether a connection is the one that has spoken last."""
+        return connection is self._last
+
+    def due(self, connection: object) -> bool:
+        """Whether, once it has its answer, it would be time to go round for the next message of a connection."""
+        return self.on and connection is self._last and not self._backoff.still
+
+    def lent(self, connection: object, *, worth: bool) -> None:
+        """A worker has looked for the connection's messages meanwhile, and it was worth it or not."""
+        if connection is self._last:
+            self._since, self._end = _NEW, 0.0
+            (self._backoff.found if worth else self._backoff.in_vain)()
+
     def answered(self, connection: object) -> None:
         """A connection has its answer, and nothing else is under way there."""
         if connection is not self._last:
