@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rpyc
 
+from anycore.cores import busy_poll
 from anycore.cores.pool import PoolCore
+from anycore.rpyc.listening import serve_root
 from anycore.testing import CORE_CHECKS, check_core
 from anycore.testing.certificate import client_context, server_context
 from anycore.testing.served import Bench, quietly
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from tests.cores.conftest import Serving
 
+    from anycore.conversations.base import Conversation
+    from anycore.kernel.call import Peer
+    from anycore.testing.lines import Journal
     from anycore.testing.served import Caller, Served
 
 MEGABYTE = 1 << 20
@@ -204,3 +209,56 @@ def test_rpyc_connections_beyond_the_limit_are_refused_and_logged(serve: Callabl
             server.peer().root.work.pid()
         server.until("connections as it takes")
         assert peer.root.work.quick(2) == 2
+
+
+def found_by_looking(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Let threads look wherever this runs; return a list that grows by what they find."""
+    found: list[object] = []
+    original = busy_poll._look
+
+    def look(*args: Any) -> Any:
+        data = original(*args)
+        if data is not None:
+            found.append(data)
+        return data
+
+    monkeypatch.setattr(busy_poll, "_look", look)
+    monkeypatch.setattr(busy_poll, "processors", lambda: 2)
+    monkeypatch.setattr(busy_poll, "_interpreter", busy_poll._Interpreter())
+    return found
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("seconds", [0.01, 0.0])
+def test_a_worker_looks_for_the_next_message_of_a_quick_peer(
+    seconds: float, tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = found_by_looking(monkeypatch)
+    context = server_context() if tls else None
+    with Bench(PoolCore, 10).talking(busy_poll_time=seconds, tls=context) as (_, caller):
+        deadline = time.monotonic() + (10 if seconds else 0.2)
+        while len(found) < 20 and time.monotonic() < deadline:
+            assert caller.ask("blocking a") == ["a"]
+    assert len(found) >= 20 if seconds else not found
+
+
+def test_a_worker_looks_for_the_next_request_of_a_quick_rpyc_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_by_looking(monkeypatch)
+
+    def opener(_: Journal, peer: Peer) -> Conversation:
+        return serve_root(peer, Adding())
+
+    with Bench(PoolCore, 10).serving(busy_poll_time=0.01, opener=opener) as served:
+        with rpyc.connect(*served.address) as conn:
+            add, deadline = conn.root.add, time.monotonic() + 10
+            while len(found) < 20 and time.monotonic() < deadline:
+                assert add(2, 3) == 5
+        served.forgets()
+    assert len(found) >= 20
+
+
+class Adding:
+    """What is called."""
+
+    def exposed_add(self, a: int, b: int) -> int:
+        return a + b

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from anycore.conversations.base import Phase
 from anycore.cores.base import AT_IN_FLIGHT, BUNDLE, give_up, peer_on
+from anycore.cores.busy_poll import BusyPoll
 from anycore.cores.greeting import greet, known
 from anycore.cores.pool_pump import PoolPump
 from anycore.kernel.call import Mode
@@ -81,6 +82,7 @@ class PoolConnection:
         self._task: asyncio.Task[Any] | None = None
         self._aborted = False
         self._pump: PoolPump | None = None
+        self._busy_poll: BusyPoll | None = None
 
     def step(self) -> None:
         """Go on for as long as there is no need to wait. Called by one worker at a time."""
@@ -196,11 +198,11 @@ class PoolConnection:
                 self._input_ended = True
             elif full and core.crowded:
                 return AGAIN
-            elif worked and core.spare and not self._comes_soon():
-                return EVENT_READ
             else:
+                data = self._read_soon() if worked and core.spare else self.socket.recv(_CHUNK)
+                if data is None:
+                    return EVENT_READ
                 worked = False
-                data = self.socket.recv(_CHUNK)
                 full = len(data) == _CHUNK or isinstance(self.socket, ssl.SSLSocket)
                 self._feed(conversation, data, phase)
                 if not full and not self._jobs and self._send(conversation) and conversation.phase is Phase.RECEIVING:
@@ -208,14 +210,26 @@ class PoolConnection:
                     return EVENT_READ
         return EVENT_WRITE
 
-    def _comes_soon(self) -> bool:
+    def _read_soon(self) -> bytes | None:
         """Wait a moment for the peer's next message: to watch for it costs more, if it comes at once as those of most callers do."""
+        if self._busy_poll is None:
+            self._busy_poll = BusyPoll(self._core.limits.busy_poll_time)
+        return self._busy_poll.read(self._receive, self._look)
+
+    def _receive(self) -> bytes | None:
         raw = self.socket
-        if isinstance(raw, ssl.SSLSocket) and raw.pending():
-            return True
-        poll = select.poll()
-        poll.register(raw, select.POLLIN)
-        return bool(poll.poll(_MOMENT * 1000))
+        if not isinstance(raw, ssl.SSLSocket) or not raw.pending():
+            poll = select.poll()
+            poll.register(raw, select.POLLIN)
+            if not poll.poll(_MOMENT * 1000):
+                return None
+        return self._look()
+
+    def _look(self) -> bytes | None:
+        try:
+            return self.socket.recv(_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
 
     def _feed(self, conversation: Conversation, data: bytes, phase: Phase) -> None:
         if not data:
@@ -367,6 +381,8 @@ class PoolConnection:
     def _end(self) -> int:
         self._core.handshakes.done(self)
         pump, self._pump = self._pump, None
+        if self._busy_poll is not None:
+            self._busy_poll.end()
         if self._conversation is not None:
             self._conversation.eof()
         if pump is not None:

@@ -53,11 +53,13 @@ class Stream:
         Raises:
             OSError: When the connection is lost.
         """
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left < TICK and not self.ready(read=True, seconds=max(0.0, left)):
-                return None
-        data = self._busy_poll.read(self._receive, self._look)
+        left = TICK if deadline is None else deadline - time.monotonic()
+        if left >= TICK:
+            data = self._busy_poll.read(self._receive, self._look)
+        elif left > 0.0:
+            data = self._busy_poll.read(lambda: self._receive_within(left), self._look)
+        else:
+            data = self._look()
         if data is not None:
             self._size = _LARGE if len(data) >= _SMALL else _SMALL
         return data
@@ -67,6 +69,9 @@ class Stream:
             return self.socket.recv(self._size)
         except BlockingIOError:
             return None
+
+    def _receive_within(self, seconds: float) -> bytes | None:
+        return self._look() if self.ready(read=True, seconds=seconds) else None
 
     def _look(self) -> bytes | None:
         try:
