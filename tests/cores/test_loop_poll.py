@@ -138,19 +138,20 @@ def test_a_connection_is_due_to_be_lent_where_it_would_be_time_to_go_round(clock
 def test_loans_in_vain_put_off_the_next_one(clock: Clock) -> None:
     for _ in range(6):
         clock.message("a", QUICK)
-    clock.poll.lent("a", worth=True)
+    clock.poll.lent("a", 1)
     assert clock.poll.due("a")
     between = []
-    for _ in range(3):
-        clock.poll.lent("a", worth=False)
+    for found in (0, 0, 0, 12, 0):
+        clock.poll.lent("a", found)
         messages = 0
         while not clock.poll.due("a"):
             clock.message("a", QUICK)
             messages += 1
         between.append(messages)
-    assert between == [10, 18, 34]  # twice as many each time, and two more until it is known how quick they are
+    # Twice as many each time, and two more until it is known how quick they are. What is found is taken off: 32 less 12, and twice that.
+    assert between == [10, 18, 34, 0, 42]
     clock.message("b", QUICK)
-    clock.poll.lent("a", worth=True)  # it is of no consequence any more
+    clock.poll.lent("a", 1)  # it is of no consequence any more
     assert not clock.poll.due("b")
 
 

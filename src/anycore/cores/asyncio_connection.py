@@ -274,7 +274,7 @@ class AsyncioConnection(asyncio.Protocol):
     def _returned(self, loan: Loan) -> Sequence[Job]:
         """Go on where a worker has left off."""
         core, conversation = self._core, self.conversation
-        core.poll.lent(self, worth=loan.jobs > 1)
+        core.poll.lent(self, loan.jobs - 1)
         if self._loan is loan:
             self._have_back()
         if self.ended:

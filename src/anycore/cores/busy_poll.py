@@ -64,10 +64,10 @@ class Backoff:
     def __init__(self, after: int = FEW, still: int = FEW) -> None:
         self._after, self.still = after, still
 
-    def found(self) -> None:
-        """A look has found something."""
+    def found(self, times: int = 1) -> None:
+        """A look has found something, or so many have."""
         if self._after > FEW:
-            self._after -= 1
+            self._after = max(FEW, self._after - times)
 
     def in_vain(self) -> None:
         """A look has found nothing."""

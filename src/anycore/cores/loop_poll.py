@@ -83,11 +83,14 @@ class LoopPoll:
         """Whether, once it has its answer, it would be time to go round for the next message of a connection."""
         return self.on and connection is self._last and not self._backoff.still
 
-    def lent(self, connection: object, *, worth: bool) -> None:
-        """A worker has looked for the connection's messages meanwhile, and it was worth it or not."""
+    def lent(self, connection: object, found: int) -> None:
+        """A worker has looked for the connection's messages meanwhile, and found so many."""
         if connection is self._last:
             self._since, self._end = _NEW, 0.0
-            (self._backoff.found if worth else self._backoff.in_vain)()
+            if found:
+                self._backoff.found(found)
+            else:
+                self._backoff.in_vain()
 
     def answered(self, connection: object) -> None:
         """A connection has its answer, and nothing else is under way there."""
