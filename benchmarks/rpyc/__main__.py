@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,8 +17,10 @@ from benchmarks.environment import UnusableError, peers_python, processors, requ
 from benchmarks.load import LoadError, Sample
 from benchmarks.rpyc.idle import bytes_per_connection
 from benchmarks.rpyc.measure import compile_replay, measure
+from benchmarks.rpyc.recording import record
 from benchmarks.rpyc.report import Cell, as_data, idle_table, table
-from benchmarks.rpyc.targets import GROUPS, IDLE, SERVERS
+from benchmarks.rpyc.script import ScriptError
+from benchmarks.rpyc.targets import GROUPS, IDLE, RECORDED_ON, SCRIPTED, SCRIPTS, SERVERS, script_file
 from benchmarks.servers import Server, StartError, free_port
 
 
@@ -36,14 +39,23 @@ class Run:
         self._servers: dict[str, Server] = {}
 
     def start(self, stack: ExitStack) -> None:
-        """Start every server that is needed; one that does not start fails its rows."""
-        for name in dict.fromkeys(row.server for _, row in self.cells):
+        """Start every server that is needed, and record what some of them are to say; one that does not start fails its rows."""
+        needed = dict.fromkeys(row.server for _, row in self.cells)
+        scripted = [name for name in needed if name.startswith(SCRIPTED)]
+        recorded_on = [RECORDED_ON[name.removeprefix(SCRIPTED).split()[0]] for name in scripted]
+        for name in dict.fromkeys((*recorded_on, *needed)):
             try:
+                if name in scripted:
+                    self._record(name)
                 self._servers[name] = stack.enter_context(self._server(name))
-            except (StartError, UnusableError) as error:
+            except (StartError, UnusableError, LoadError, ScriptError, KeyError) as error:
                 for cell in self.cells:
                     if cell[1].server == name:
                         self._fail(cell, error)
+
+    def _record(self, name: str) -> None:
+        library, workload = name.removeprefix(SCRIPTED).split()
+        record(library, workload, self._servers[RECORDED_ON[library]].port).write(script_file(name))
 
     def _server(self, name: str) -> Server:
         port = free_port()
@@ -140,6 +152,8 @@ def main() -> int:
             return 2
         run = Run(cells, select_idle(chosen.only), server_processor)
         run.measure_idle()
+        SCRIPTS.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, SCRIPTS)
         run.start(stack)
         for number in range(1, chosen.rounds + 1):
             left = len(cells) - len(run.failures)

@@ -1,6 +1,8 @@
 """One measurement by a Python client, in a process of its own: `client.py LIBRARY WORKLOAD PORT SECONDS`; one line of JSON.
 
 LIBRARY: `rpyc` (the real client), `anycore` (ours) or `raw` (sockets, no protocol). The workloads do the same with both.
+With `raw`, WORKLOAD is `held`, `polled` or the file of a script; see `script`. With `record` in the place of SECONDS nothing is measured, but the workload
+is done once more after some times, when a line comes on standard input; see `recording`.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped"
@@ -13,10 +15,13 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.rpyc.frames import REPLY, REQUEST, polling
+from benchmarks.rpyc.script import Script
 
 BLOCK = 64 * 1024
 BLOCKS = 64
@@ -24,7 +29,33 @@ WARM_UP_CALLS = 20
 SETTLING = 1.0
 """Seconds until large frames travel as they go on to: the kernel acknowledges the first ones of a connection at once, the later ones not."""
 ITEMS = 10_000
-Workload = Callable[[Callable[[], Any], float], tuple[float, float]]
+WARM_UP_UNITS = 30
+"""Before one is recorded: peers ask each other for what they do not know of a type."""
+Connect = Callable[[], Any]
+Unit = AbstractContextManager[Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is done over and over.
+
+    Attributes:
+        begin: Returns what to do once, from what makes a connection.
+        amount: How much is counted for that.
+        warm_up: How often it is done before it is measured.
+        settling: For how many seconds it is, then.
+    """
+
+    begin: Callable[[Connect], Unit]
+    amount: float = 1
+    warm_up: int = WARM_UP_CALLS
+    settling: float = 0.0
+
+    def measure(self, connect: Connect, seconds: float) -> tuple[float, float]:
+        """Return how much was done in about so many seconds, and in how many."""
+        with self.begin(connect) as call:
+            count, took = repeat(call, seconds, self.warm_up, self.settling)
+        return count * self.amount, took
 
 
 def check(got: object, wanted: object) -> None:
@@ -33,9 +64,7 @@ def check(got: object, wanted: object) -> None:
         sys.exit(f"expected {wanted!r:.80}, got {got!r:.300}")
 
 
-def repeat(
-    call: Callable[[], None], seconds: float, warm_up: int = WARM_UP_CALLS, settling: float = 0.0
-) -> tuple[int, float]:
+def repeat(call: Callable[[], object], seconds: float, warm_up: int, settling: float) -> tuple[int, float]:
     """Call for some seconds, after some calls and some seconds of warming up; return how often, and how long that took."""
     for _ in range(warm_up):
         call()
@@ -50,20 +79,23 @@ def repeat(
     return count, at - start
 
 
-def held(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+@contextmanager
+def held(connect: Connect) -> Iterator[Callable[[], object]]:
     """Calls of a method that the client holds."""
     with connect() as conn:
         add = conn.root.add
-        return repeat(lambda: check(add(2, 3), 5), seconds)
+        yield lambda: check(add(2, 3), 5)
 
 
-def rooted(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+@contextmanager
+def rooted(connect: Connect) -> Iterator[Callable[[], object]]:
     """Calls that look the method up each time."""
     with connect() as conn:
-        return repeat(lambda: check(conn.root.add(2, 3), 5), seconds)
+        yield lambda: check(conn.root.add(2, 3), 5)
 
 
-def instances(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+@contextmanager
+def instances(connect: Connect) -> Iterator[Callable[[], object]]:
     """Calls that return a new instance of a user's class, which is dropped."""
     with connect() as conn:
         make = conn.root.make
@@ -73,85 +105,105 @@ def instances(connect: Callable[[], Any], seconds: float) -> tuple[float, float]
             if make(7) is None:
                 sys.exit("expected an instance, got None")
 
-        return repeat(call, seconds)
+        yield call
 
 
-def blocks(connect: Callable[[], Any], seconds: float, *, compress: bool = True) -> tuple[float, float]:
-    """Megabytes of arguments, 64 KiB each, that do not compress and differ from call to call."""
+@contextmanager
+def blocks(connect: Connect, *, compress: bool = True) -> Iterator[Callable[[], object]]:
+    """Calls with arguments of 64 KiB each, that do not compress and differ from call to call."""
     with connect() as conn:
         if not compress:
             conn._channel.compress = False  # noqa: SLF001 (how rpyc's users do it)
         size, data = conn.root.size, itertools.cycle([os.urandom(BLOCK) for _ in range(BLOCKS)])
-        count, took = repeat(lambda: check(size(next(data)), BLOCK), seconds, warm_up=3, settling=SETTLING)
-        return count * BLOCK / 1e6, took
+        yield lambda: check(size(next(data)), BLOCK)
 
 
-def plain_blocks(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+def plain_blocks(connect: Connect) -> Unit:
     """The same with the client's compression off."""
-    return blocks(connect, seconds, compress=False)
+    return blocks(connect, compress=False)
 
 
-def visits(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+@contextmanager
+def visits(connect: Connect) -> Iterator[Callable[[], object]]:
     """Connections made, used for one call and closed."""
 
     def call() -> None:
         with connect() as conn:
             check(conn.root.add(2, 3), 5)
 
-    return repeat(call, seconds, warm_up=3)
+    yield call
 
 
-def items(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
-    """Items of a remote list of 10,000, over and over; a round that outlasts the time is broken off."""
+@contextmanager
+def items(connect: Connect) -> Iterator[Callable[[], object]]:
+    """Rounds through a remote list of 10,000."""
     with connect() as conn:
         numbers = conn.root.numbers()
-        count, start = 0, time.perf_counter()
-        end = start + seconds
-        while time.perf_counter() < end:
+
+        def call() -> None:
             wanted = 0
             for number in numbers:
                 if number != wanted:
                     sys.exit(f"item {wanted}: expected {wanted}, got {number!r:.80}")
                 wanted += 1
-                if time.perf_counter() > end:
-                    break
-            else:
-                check(wanted, ITEMS)
-            count += wanted
-        return count, time.perf_counter() - start
+            check(wanted, ITEMS)
+
+        yield call
 
 
-def raw_held(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+MEGABYTES = BLOCK / 1e6
+WORKLOADS = {
+    "held": Workload(held),
+    "rooted": Workload(rooted),
+    "instances": Workload(instances),
+    "blocks": Workload(blocks, MEGABYTES, 3, SETTLING),
+    "plain_blocks": Workload(plain_blocks, MEGABYTES, 3, SETTLING),
+    "visits": Workload(visits, 1, 3),
+    "items": Workload(items, ITEMS, 1),
+}
+
+
+@contextmanager
+def raw_held(connect: Connect, *, poll: bool = False) -> Iterator[Callable[[], object]]:
     """The frames of `held`, without protocol."""
     with connect() as connected:
-        return _raw_held(connected, connected.recv, seconds)
+        receive = polling(connected) if poll else connected.recv
+
+        def call() -> None:
+            connected.sendall(REQUEST)
+            check(receive(1000), REPLY)
+
+        yield call
 
 
-def raw_polled(connect: Callable[[], Any], seconds: float) -> tuple[float, float]:
+def raw_polled(connect: Connect) -> Unit:
     """The same, looking for the answer all the time."""
-    with connect() as connected:
-        return _raw_held(connected, polling(connected), seconds)
+    return raw_held(connect, poll=True)
 
 
-def _raw_held(connected: socket.socket, receive: Callable[[int], bytes], seconds: float) -> tuple[float, float]:
-    def call() -> None:
-        connected.sendall(REQUEST)
-        check(receive(1000), REPLY)
+def scripted(file: str) -> Workload:
+    """Return the workload that a script was made from, without protocol."""
+    script = Script.read(file)
 
-    return repeat(call, seconds)
+    @contextmanager
+    def persistent(connect: Connect) -> Iterator[Callable[[], object]]:
+        with connect() as connected:
+            yield lambda: script.play(connected)
+
+    @contextmanager
+    def visiting(connect: Connect) -> Iterator[Callable[[], object]]:
+        def call() -> None:
+            with connect() as connected:
+                script.play(connected)
+
+        yield call
+
+    recorded = WORKLOADS[script.workload]
+    begin = visiting if script.workload == "visits" else persistent
+    return Workload(begin, recorded.amount, recorded.warm_up)
 
 
-WORKLOADS: dict[str, Workload] = {
-    "held": held,
-    "rooted": rooted,
-    "instances": instances,
-    "blocks": blocks,
-    "plain_blocks": plain_blocks,
-    "visits": visits,
-    "items": items,
-    "raw_held": raw_held,
-    "raw_polled": raw_polled,
-}
+RAW = {"held": Workload(raw_held), "polled": Workload(raw_polled)}
 
 
 def connector(library: str, port: int) -> Callable[[], Any]:
@@ -174,14 +226,29 @@ def connector(library: str, port: int) -> Callable[[], Any]:
 
 
 def main() -> None:
-    """Measure and report."""
-    library, workload, port, seconds = sys.argv[1:5]
+    """Measure and report, or do what is to be recorded."""
+    library, name, port, seconds = sys.argv[1:5]
     connect = connector(library, int(port))
+    workload = WORKLOADS[name] if library != "raw" else RAW.get(name) or scripted(name)
+    if seconds == "record":
+        _record(workload, connect)
+        return
     before, began = _cpu_seconds(), time.perf_counter()
-    count, took = WORKLOADS[workload](connect, float(seconds))
+    count, took = workload.measure(connect, float(seconds))
     wall = time.perf_counter() - began
     report = {"count": count, "seconds": took, "load_cpu_seconds": _cpu_seconds() - before, "wall_seconds": wall}
     print(json.dumps(report))
+
+
+def _record(workload: Workload, connect: Connect) -> None:
+    with workload.begin(connect) as call:
+        for _ in range(WARM_UP_UNITS if workload.amount < ITEMS else 1):
+            call()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        call()
+        print("done", flush=True)
+        sys.stdin.readline()
 
 
 def _cpu_seconds() -> float:

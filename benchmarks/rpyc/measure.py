@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.environment import UnusableError, peers_python
 from benchmarks.load import LoadError, Sample, run
 from benchmarks.rpyc.frames import REPLY, REQUEST
-from benchmarks.rpyc.targets import Group, Row
+from benchmarks.rpyc.targets import SCRIPTED, Group, Row, script_file
 from benchmarks.servers import Server
 
 ATTEMPTS = 3
@@ -112,5 +112,7 @@ def _replay_command(replay: Path, group: Group, row: Row, server: Server, second
 
 def _client_command(group: Group, row: Row, server: Server, seconds: float) -> list[str]:
     python = sys.executable if row.library == "anycore" else peers_python()
-    workload = row.library if row.library.startswith("raw") else group.workload
-    return [python, "-m", "benchmarks.rpyc.client", row.library, workload, str(server.port), str(seconds)]
+    library, _, workload = row.library.partition(" ")
+    if row.library == SCRIPTED:
+        workload = str(script_file(row.server))
+    return [python, "-m", "benchmarks.rpyc.client", library, workload or group.workload, str(server.port), str(seconds)]

@@ -13,7 +13,8 @@ from benchmarks.rpyc.targets import GROUPS, IDLE_GOAL, IDLE_OURS, IDLE_PEER, Gro
 
 Cell = tuple[Group, Row]
 Samples = Mapping[Cell, Sequence[Sample]]
-NAME_WIDTH = 31
+NAME_WIDTH = 30
+RATE_WIDTH = 10
 RATIO_WIDTH = 11
 REASON_WIDTH = 90
 
@@ -37,10 +38,10 @@ def table(samples: Samples, failures: Mapping[Cell, str]) -> str:
 
 def idle_table(idle: Mapping[str, float], failures: Mapping[str, str]) -> str:
     """Return the report on idle connections as text."""
-    lines = ["", f"{'one idle connection of 1,000':<{NAME_WIDTH}}{'KB':>9}  of ThreadedServer's"]
+    lines = ["", f"{'one idle connection of 1,000':<{NAME_WIDTH}}{'KB':>{RATE_WIDTH}}  of ThreadedServer's"]
     for name, size in idle.items():
         compared = f"{size / idle[IDLE_PEER]:>18.2f}" if IDLE_PEER in idle and name != IDLE_PEER else ""
-        lines.append(f"{name:<{NAME_WIDTH}}{size / 1000:>9.1f}{compared}")
+        lines.append(f"{name:<{NAME_WIDTH}}{size / 1000:>{RATE_WIDTH}.1f}{compared}")
     lines += [f"{name:<{NAME_WIDTH}} FAILED: {_short(reason)}" for name, reason in failures.items()]
     ours = [name for name in IDLE_OURS if name in idle]
     if ours and IDLE_PEER in idle:
@@ -81,7 +82,9 @@ def _medians(rounds: Sequence[Sample]) -> dict[str, float]:
 
 def _group(samples: Samples, failures: Mapping[Cell, str], group: Group) -> Iterable[str]:
     columns = [row.column for row in group.rows if row.column]
-    left = f"{'':<{NAME_WIDTH}}{group.unit:>9}{'p50 ms':>8}{'p99 ms':>8}{'server':>8}{'load':>6}{'CPU us':>8}"
+    left = (
+        f"{'':<{NAME_WIDTH}}{group.unit:>{RATE_WIDTH}}{'p50 ms':>8}{'p99 ms':>8}{'server':>8}{'load':>6}{'CPU us':>8}"
+    )
     yield f"\n{group.name}: {group.title}"
     yield f"{'times the rate of:':>{len(left)}}" + "".join(f"{c.partition(' ')[0]:>{RATIO_WIDTH}}" for c in columns)
     yield left + "".join(f"{c.partition(' ')[2]:>{RATIO_WIDTH}}" for c in columns)
@@ -106,7 +109,7 @@ def _verdict(wanted: str, reached: str, by: str, *, met: bool) -> str:
 def _line(samples: Samples, group: Group, row: Row, columns: list[str]) -> str:
     m = _medians(samples[group, row])
     latency = "".join(f"{m[key] / 1000:>8.2f}" if m[key] else " " * 8 for key in ("p50_us", "p99_us"))
-    figures = f"{m['rate']:>9,.{0 if m['rate'] >= 100 else 1}f}{latency}{m['server_cpu']:>8.0%}{m['load_cpu']:>6.0%}"
+    figures = f"{m['rate']:>{RATE_WIDTH},.{0 if m['rate'] >= 100 else 1}f}{latency}{m['server_cpu']:>8.0%}{m['load_cpu']:>6.0%}"
     figures += f"{_server_us(samples[group, row]):>8.1f}" if group.unit != "MB/s" else " " * 8
     found = ratios(samples, group, row)
     compared = "".join(f"{found[c]:>{RATIO_WIDTH}.2f}" if c in found else " " * RATIO_WIDTH for c in columns)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks.environment import anycore_command, peers_python
 
@@ -17,7 +20,7 @@ class Row:
         name: What `--only` selects by.
         server: The key of the server in `SERVERS`.
         path: The names that lead from the root to the method (replay), nothing where the server is raw.
-        library: What the client is made with (client): `rpyc`, `anycore`; or the raw workload.
+        library: What the client is made with (client): `rpyc`, `anycore`; or `raw` and its workload, or `SCRIPTED`.
         column: The heading under which the others of the group are compared to this one, if they are.
     """
 
@@ -61,6 +64,10 @@ class Group:
 
 
 CORES = ("asyncio", "threaded")
+SCRIPTED = "raw script "
+"""How the names of servers begin that say a script again; the library and the workload follow. See `script`."""
+SCRIPTS = Path(tempfile.gettempdir()) / f"anycore-bench-rpyc-{os.getpid()}"
+"""Where the scripts of this run are."""
 
 REPLAYED = (
     *(Row(f"anycore {core} quick", f"anycore {core}", ("bench", "add")) for core in CORES),
@@ -73,23 +80,26 @@ REPLAYED = (
 )
 
 
-def _clients(library: str, *, raw: bool = False) -> tuple[Row, ...]:
+def _clients(library: str, workload: str) -> tuple[Row, ...]:
     who = "their client" if library == "rpyc" else "our client"
     ours = tuple(Row(f"{who}, anycore {core}", f"anycore service {core}", library=library) for core in CORES)
     theirs = Row("their client, ThreadedServer", "rpyc ThreadedServer", library="rpyc", column="Threaded Server")
-    ceilings = (
-        Row("raw client, raw threads", "raw threads", library="raw_held", column="raw threads"),
-        Row("raw client, raw polling", "raw polling", library="raw_polled", column="raw polling"),
-    )
-    return (*ours, theirs, *ceilings) if raw else (*ours, theirs)
+    if workload == "held":
+        ceilings = [
+            Row("raw client, raw threads", "raw threads", library="raw held", column="raw threads"),
+            Row("raw client, raw polling", "raw polling", library="raw polled", column="raw polling"),
+        ]
+    else:
+        scripted = f"{SCRIPTED}{library} {workload}"
+        ceilings = [Row("raw client, raw threads", scripted, library=SCRIPTED, column="raw threads")]
+    return (*ours, theirs, *ceilings)
 
 
 def _client(name: str, title: str, library: str, goal: float, unit: str = "calls/s") -> Group:
     workload = name.partition(" ")[2]
     who = "their client" if library == "rpyc" else "our client on our server, theirs on theirs"
-    rows = _clients(library, raw=workload in {"held", "rooted"})
     goals = {"Threaded Server": goal} if goal else {}
-    return Group(name, f"{title}: {who}", rows, unit, workload, goals=goals)
+    return Group(name, f"{title}: {who}", _clients(library, workload), unit, workload, goals=goals)
 
 
 ITEMS = "iteration of a remote list of 10,000"
@@ -164,12 +174,30 @@ def _raw(kind: str) -> Callable[[int], list[str]]:
     return lambda port: [peers_python(), "-m", f"benchmarks.rpyc.peers.raw_{kind}", str(port)]
 
 
+def script_file(server: str) -> Path:
+    """Return the file of the script that a server says again."""
+    return SCRIPTS / f"{server.removeprefix(SCRIPTED).replace(' ', '-')}.json"
+
+
+def _scripted(server: str) -> Callable[[int], list[str]]:
+    module = "benchmarks.rpyc.peers.raw_script"
+    return lambda port: [peers_python(), "-m", module, str(port), str(script_file(server))]
+
+
+RECORDED_ON = {"rpyc": "rpyc ThreadedServer", "anycore": "anycore service threaded"}
+"""The server that a client's script is recorded with."""
 SERVERS: dict[str, Callable[[int], list[str]]] = {
     **{f"anycore {core}": _anycore(core) for core in CORES},
     **{f"anycore service {core}": _service(core) for core in CORES},
     **{f"rpyc {kind}": _rpyc(kind) for kind in ("ThreadedServer", "ThreadPoolServer")},
     **{f"raw {kind}": _raw(kind) for kind in ("threads", "uvloop")},
     "raw polling": lambda port: [*_raw("threads")(port), "poll"],
+    **{
+        name: _scripted(name)
+        for group in GROUPS
+        for name in (row.server for row in group.rows)
+        if name.startswith(SCRIPTED)
+    },
 }
 
 IDLE = ("anycore asyncio", "anycore service asyncio", "anycore service threaded", "rpyc ThreadedServer")
