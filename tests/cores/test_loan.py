@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import select
 import threading
 import time
 from contextlib import contextmanager
@@ -145,14 +147,30 @@ def test_the_peer_is_heard_while_its_job_runs(loans: list[Loan]) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_half_a_message_is_left_to_the_loop() -> None:
+@pytest.mark.parametrize("pause", [0.001, 2 * LOOK])
+def test_the_rest_of_a_message_may_come_to_the_worker_or_to_the_loop(pause: float, loans: list[Loan]) -> None:
     with Bench(AsyncioCore, 10).talking(busy_poll_time=LOOK) as (_, caller):
         for _ in range(20):
             ask(caller, 1)
             caller.socket.sendall(b"block")
-            time.sleep(0.001)
+            time.sleep(pause)
             caller.socket.sendall(b"ing x\n")
             assert caller.line() == "x"
+        assert loans
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_peer_that_drips_is_sent_away_from_a_loan_as_well(loans: list[Loan]) -> None:
+    with Bench(AsyncioCore, 10).talking(busy_poll_time=LOOK, receive_time=0.2) as (_, caller):
+        ask(caller, 3)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() < began + 10:
+                caller.socket.sendall(b"x")
+                if select.select([caller.socket], [], [], 0.002)[0]:
+                    break
+        assert time.monotonic() < began + 5
+        assert loans
 
 
 @pytest.mark.usefixtures("loans")

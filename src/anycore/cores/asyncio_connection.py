@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,6 +13,7 @@ from anycore.cores.base import AT_CONNECTIONS, AT_IN_FLIGHT, BUNDLE, give_up, pe
 from anycore.cores.greeting import known
 from anycore.cores.loan import LOAN_STEP, Loan
 from anycore.cores.loop_link import LoopLink
+from anycore.cores.quickack import acknowledge
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _MAX_OUT: Final = 64
 """Jobs of one connection that may be out at a time, quick ones aside; others wait for their turn."""
 PIECE: Final = 1 << 16
 """Bytes of which more is handed to the transport by itself."""
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 
 
 class AsyncioConnection(asyncio.Protocol):
@@ -148,16 +147,10 @@ class AsyncioConnection(asyncio.Protocol):
                 self._later = deque((*(self._later or ()), *jobs))
                 self._run_later()
         elif self.conversation.interactive:
-            self._acknowledge()
+            acknowledge(self.transport.get_extra_info("socket"))
         self.flush()
         if self.phase is Phase.IDLE and self._core.poll.on:
             self._core.poll.answered(self)
-
-    def _acknowledge(self) -> None:
-        """Tell the peer at once that half a message has come: RPyC's own, with Nagle's algorithm on, holds the rest back until then."""
-        raw = self.transport.get_extra_info("socket")
-        if _QUICKACK and raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            raw.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _run_later(self) -> None:
         """Run jobs of which the peer has sent many, a few at a time, for as long as it takes the answers."""
@@ -251,7 +244,7 @@ class AsyncioConnection(asyncio.Protocol):
         if self._loan is not loan:
             return
         self.since = self._core.tick
-        if loan.running and loan.jobs == jobs:
+        if loan.jobs == jobs:
             if self.recall():
                 self.flush()
         else:
@@ -287,7 +280,7 @@ class AsyncioConnection(asyncio.Protocol):
             conversation.retire()
         self.write(loan.unsent)
         if conversation.interactive and conversation.phase is Phase.RECEIVING:
-            self._acknowledge()
+            acknowledge(self.transport.get_extra_info("socket"))
         return loan.left if loan.undone is None else conversation.finish(loan.undone)
 
     def write(self, data: bytes = b"") -> None:

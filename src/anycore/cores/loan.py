@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from anycore.conversations.base import Job, Phase
 from anycore.cores.base import give_up
 from anycore.cores.busy_poll import BusyPoll
+from anycore.cores.quickack import acknowledge
 from anycore.kernel.call import Mode
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Conversation
 
 LOAN_STEP: Final = 0.005
-"""Seconds. A job that was there at one look of the loop's, and at the next one still is, ends the loan."""
-_CHUNK: Final = 65536
+"""Seconds. A job, or half a message, that was there at one look of the loop's, and at the next one still is, ends the loan."""
+_CHUNK: Final = 1 << 18
+_PEERS_TURN: Final = (Phase.IDLE, Phase.RECEIVING)
 
 
 class Loan(Job):
@@ -146,10 +148,15 @@ class Loan(Job):
 
     def _next(self) -> Sequence[Job] | None:
         """Read once; return the jobs that follow, or None where the loop is to go on instead."""
-        if self._conversation.phase is not Phase.IDLE:
+        if self._conversation.phase not in _PEERS_TURN:
             return None
         data = self._poll.read(_nothing, self._look)
-        return self._conversation.feed(data) if data else None
+        if not data:
+            return None
+        jobs = self._conversation.feed(data)
+        if not jobs and self._conversation.interactive:
+            acknowledge(self._socket)
+        return jobs
 
     def _look(self) -> bytes | None:
         if self._recalled or self._wanted():

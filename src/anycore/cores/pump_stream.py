@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import ClassVar, Final
 
 from anycore.cores.busy_poll import BusyPoll
+from anycore.cores.quickack import acknowledge
 from anycore.objects.config import BUSY_POLL_TIME
 
 TICK: Final = 1.0
 """Seconds after which a read that got nothing returns; the kernel keeps the time, at no cost to reads that get something."""
 _SMALL: Final = 1 << 14
 _LARGE: Final = 1 << 18
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -39,7 +39,6 @@ class Stream:
         self.socket = connected
         self._size = _SMALL
         self._busy_poll = BusyPoll(busy_poll_time)
-        self._inet = connected.family in (socket.AF_INET, socket.AF_INET6)
         if connected.gettimeout() is not None:
             connected.settimeout(None)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(TICK), 0))
@@ -94,12 +93,8 @@ class Stream:
             return 0
 
     def acknowledge(self) -> None:
-        """Acknowledge what came, now: a peer with Nagle's algorithm on holds the rest of its message back until then.
-
-        The system forgets the option at its own discretion, so it is set each time.
-        """
-        if self._inet and _QUICKACK:
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        """Acknowledge what came, now; see `quickack`."""
+        acknowledge(self.socket)
 
     def ready(self, *, read: bool = False, write: bool = False, seconds: float) -> tuple[bool, bool] | None:
         """Wait until the socket can be read or written.
