@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import select
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -162,12 +163,13 @@ def test_the_rest_of_a_message_may_come_to_the_worker_or_to_the_loop(pause: floa
 @pytest.mark.usefixtures("eager")
 def test_a_peer_that_drips_is_sent_away_from_a_loan_as_well(loans: list[Loan]) -> None:
     with Bench(AsyncioCore, 10).talking(busy_poll_time=LOOK, receive_time=0.2) as (_, caller):
+        caller.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ask(caller, 3)
         began = time.monotonic()
         with contextlib.suppress(OSError):
             while time.monotonic() < began + 10:
                 caller.socket.sendall(b"x")
-                if select.select([caller.socket], [], [], 0.002)[0]:
+                if select.select([caller.socket], [], [], 0.0002)[0]:
                     break
         assert time.monotonic() < began + 5
         assert loans
