@@ -180,8 +180,7 @@ def script_file(server: str) -> Path:
 
 
 def _scripted(server: str) -> Callable[[int], list[str]]:
-    module = "benchmarks.rpyc.peers.raw_script"
-    return lambda port: [peers_python(), "-m", module, str(port), str(script_file(server))]
+    return lambda port: [*_raw("threads")(port), str(script_file(server))]
 
 
 RECORDED_ON = {"rpyc": "rpyc ThreadedServer", "anycore": "anycore service threaded"}
