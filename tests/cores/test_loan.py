@@ -21,7 +21,7 @@ from anycore.cores.loop_poll import LoopPoll
 from anycore.rpyc import Service, async_, cancelled, connect
 from anycore.rpyc.listening import serve_root
 from anycore.testing import CORE_CHECKS, check_core
-from anycore.testing.lines import Lines
+from anycore.testing.lines import Journal, Lines
 from anycore.testing.served import Bench
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from anycore.conversations.base import Conversation, Job
     from anycore.cores.base import CoreLimits, Listener
     from anycore.kernel.call import Peer
-    from anycore.testing.lines import Journal
     from anycore.testing.served import Caller, Served
 
 LOOK = 0.01
@@ -116,6 +115,19 @@ def test_two_peers_that_speak_in_turn_are_served_by_the_loop(loans: list[Loan]) 
             ask(caller, 1)
             ask(other, 1)
         assert not loans
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_worker_that_is_wanted_elsewhere_leaves_what_waits_to_the_loop(wanted: bool) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        conversation = Lines(Journal(10))
+        (job,) = conversation.feed(b"chain blocking,blocking,blocking\n")
+        loan = Loan(job, conversation, here.fileno(), LOOK, lambda: wanted)
+        loan.run()
+        assert (loan.jobs, len(loan.left)) == ((1, 1) if wanted else (3, 0))
+        assert not loan.running
 
 
 @pytest.mark.usefixtures("eager")

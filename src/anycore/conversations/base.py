@@ -2,7 +2,8 @@
 
 A core feeds a conversation the bytes it reads. The conversation hands back jobs. The core runs each where its mode says and
 gives it back with `finish`, which may hand out more jobs. After each of these the core sends what `take` returns. Only
-`Job.run` and `Job.run_async` may be called from another thread than the connection's own; they touch nothing but the job.
+`Job.run` and `Job.run_async` may be called from another thread than the connection's own; they touch nothing but the job. Which thread
+is the connection's own may change from one call to the next.
 """
 
 from __future__ import annotations

@@ -113,10 +113,16 @@ class Loan(Job):
                 jobs = self._next()
                 if jobs is None:
                     return
-            if self.unsent or not jobs or len(jobs) != 1 or not _any_thread_will_do(jobs[0]) or not self._begin():
+            if self.unsent or not jobs or not self._goes_on_with(jobs) or not self._begin():
                 self.left = jobs or ()
                 return
             job = jobs[0]
+
+    def _goes_on_with(self, jobs: Sequence[Job]) -> bool:
+        """Whether to run what is to be done next here: one job, which need not be on the loop, while nobody else waits."""
+        job = jobs[0]
+        here = job.mode is Mode.BLOCKING or (job.mode is Mode.QUICK and not job.loop_bound)
+        return here and len(jobs) == 1 and not self._wanted()
 
     def _begin(self) -> bool:
         with self._lock:
@@ -137,14 +143,14 @@ class Loan(Job):
             return not self._recalled
 
     def _send(self) -> bool:
-        data = self._conversation.take()
-        while data:
-            try:
+        data = memoryview(self._conversation.take())
+        try:
+            while data and not self._recalled:
                 data = data[self._socket.send(data) :]
-            except OSError:  # there is no room, or no peer: the loop will see
-                self.unsent = data
-                return False
-        return True
+        except OSError:  # there is no room, or no peer: the loop will see
+            pass
+        self.unsent = bytes(data)
+        return not data
 
     def _next(self) -> Sequence[Job] | None:
         """Read once; return the jobs that follow, or None where the loop is to go on instead."""
@@ -167,10 +173,6 @@ class Loan(Job):
             return None
         except OSError:  # the loop will see
             return b""
-
-
-def _any_thread_will_do(job: Job) -> bool:
-    return job.mode is Mode.BLOCKING or (job.mode is Mode.QUICK and not job.loop_bound)
 
 
 def _nothing() -> None:
