@@ -53,10 +53,10 @@ class Stream:
             OSError: When the connection is lost.
         """
         left = TICK if deadline is None else deadline - time.monotonic()
-        if left >= TICK:
+        if deadline is None or left >= TICK:
             data = self._busy_poll.read(self._receive, self._look)
         elif left > 0.0:
-            data = self._busy_poll.read(lambda: self._receive_within(left), self._look)
+            data = self._busy_poll.read(lambda: self._receive_until(deadline), self._look)
         else:
             data = self._look()
         if data is not None:
@@ -69,8 +69,8 @@ class Stream:
         except BlockingIOError:
             return None
 
-    def _receive_within(self, seconds: float) -> bytes | None:
-        return self._look() if self.ready(read=True, seconds=seconds) else None
+    def _receive_until(self, end: float) -> bytes | None:
+        return self._look() if self.ready(read=True, seconds=max(0.0, end - time.monotonic())) else None
 
     def _look(self) -> bytes | None:
         try:
