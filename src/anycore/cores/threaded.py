@@ -166,12 +166,12 @@ class ThreadedCore(Core):
     def _enter(self, listener: Listener, raw: socket.socket, address: Any) -> ThreadedConnection | None:
         raw.setblocking(True)
         connection = ThreadedConnection(self, listener, raw, address)
-        if listener.greets:
-            self.handshakes.add(connection)
         with self._changed:
             if self.stopping:  # those that are to be told have been told
                 return None
             self._connections.add(connection)
+        if listener.greets:
+            self.handshakes.add(connection)
         return connection
 
     def _serve_on(self, connection: ThreadedConnection | None, listener: Listener) -> None:
