@@ -48,14 +48,17 @@ class Run:
                 if name in scripted:
                     self._record(name)
                 self._servers[name] = stack.enter_context(self._server(name))
-            except (StartError, UnusableError, LoadError, ScriptError, KeyError) as error:
+            except (StartError, UnusableError, LoadError, ScriptError) as error:
                 for cell in self.cells:
                     if cell[1].server == name:
                         self._fail(cell, error)
 
     def _record(self, name: str) -> None:
         library, workload = name.removeprefix(SCRIPTED).split()
-        record(library, workload, self._servers[RECORDED_ON[library]].port).write(script_file(name))
+        server = self._servers.get(RECORDED_ON[library])
+        if server is None:
+            raise LoadError(f"{RECORDED_ON[library]}, with which it is to be recorded, has not started")
+        record(library, workload, server.port).write(script_file(name))
 
     def _server(self, name: str) -> Server:
         port = free_port()
